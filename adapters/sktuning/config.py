@@ -1,0 +1,219 @@
+"""What an adapter is and how it is trained: values only, checked at construction."""
+
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, Self
+
+from sktuning.errors import ConfigError
+
+FORMAT = 1  # of adapter_config.json; raised when an older reader would misread it
+MAX_VIRTUAL_TOKENS = 256
+MAX_LABELS = 10_000
+
+
+class Task(StrEnum):
+    """What the head answers."""
+
+    SINGLE_LABEL = "single-label"
+    MULTI_LABEL = "multi-label"
+    REGRESSION = "regression"
+    TOKENS = "tokens"
+
+
+class Method(StrEnum):
+    """Where the semantic prompt enters the frozen base (arXiv:2410.08598, section 3)."""
+
+    SK_PREFIX = "sk-prefix"  # keys and values before every layer's own
+    SK_PROMPT = "sk-prompt"  # input embeddings before the text's own
+
+
+class Transform(StrEnum):
+    """The trainable map from the semantic state to the prompt."""
+
+    LOW_RANK = "low_rank"  # identity + U·V, V starting at zero
+    LINEAR = "linear"  # identity + W, W starting at zero; prefixes: through the layer's own projections
+    DIRECT = "direct"  # free tensors that start at the semantic state
+    FROZEN = "frozen"  # the semantic state as it is; only the head learns
+
+
+class Start(StrEnum):
+    """What the prompt starts from."""
+
+    SEMANTIC = "semantic"
+    RANDOM = "random"  # for ablations
+
+
+class Pooling(StrEnum):
+    """How the text's own token states become one vector; never over prompt or padding."""
+
+    MEAN = "mean"
+    FIRST = "first"
+    LAST = "last"
+
+
+class TextOffset(StrEnum):
+    """The position of the text's first token."""
+
+    SHARED = "shared"  # 0: the prompt takes no positions away from the text
+    AFTER_PROMPT = "after_prompt"  # P, the prompt's length
+
+
+@dataclass(frozen=True, slots=True)
+class BaseIdentity:
+    """Which frozen base an adapter belongs to."""
+
+    name: str  # for people
+    digest: str  # "sha256:…" over weights and tokenizer; decides
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.digest[:19]})"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterConfig:
+    """Everything about an adapter but its tensors; written to ``adapter_config.json``.
+
+    Raises:
+        ConfigError: a value that cannot work.
+    """
+
+    task: Task
+    labels: tuple[str, ...]  # regression: empty; tokens: the BIO tags, "O" among them
+    base: BaseIdentity
+    method: Method = Method.SK_PREFIX
+    transform: Transform = Transform.LOW_RANK
+    start: Start = Start.SEMANTIC
+    rank: int = 8
+    prompt_text: str = ""
+    num_virtual_tokens: int = 0  # P, known once the prompt text has been tokenised
+    text_offset: TextOffset = TextOffset.SHARED
+    pooling: Pooling = Pooling.MEAN
+    is_pair: bool = False
+    pair_template: str = ""  # causal bases: "{text}\n{text_pair}"; empty: the tokenizer's own
+    seed: int = 0
+    temperature: float = 1.0  # logits are divided by it before softmax or sigmoid
+    thresholds: tuple[float, ...] = ()  # multi-label: one a label; empty: 0.5 each
+
+    def __post_init__(self) -> None:
+        _check_labels(self.task, self.labels)
+        if not 1 <= self.rank <= 1024:
+            raise ConfigError(f"rank must be between 1 and 1024, got {self.rank}")
+        if not 0 <= self.num_virtual_tokens <= MAX_VIRTUAL_TOKENS:
+            raise ConfigError(
+                f"the prompt has {self.num_virtual_tokens} tokens; at most {MAX_VIRTUAL_TOKENS} are possible"
+            )
+        if not self.temperature > 0:
+            raise ConfigError(f"temperature must be above 0, got {self.temperature}")
+        if self.thresholds and len(self.thresholds) != len(self.labels):
+            raise ConfigError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
+
+    @property
+    def num_outputs(self) -> int:
+        """Width of the head: one a label, or 1 for regression."""
+        return 1 if self.task is Task.REGRESSION else len(self.labels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values["base"] = {"name": self.base.name, "digest": self.base.digest}
+        values["labels"] = list(self.labels)
+        values["thresholds"] = list(self.thresholds)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The reverse of `to_dict`.
+
+        Raises:
+            ConfigError: a name that is not known, or a value of the wrong type or range.
+        """
+        try:
+            base = BaseIdentity(**values["base"])
+            parsed = {**values, **_parse_enums(values), "base": base}
+            parsed["labels"] = tuple(str(label) for label in values.get("labels", ()))
+            parsed["thresholds"] = tuple(float(t) for t in values.get("thresholds", ()))
+            return cls(**parsed)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"adapter configuration: {error}") from error
+
+    def with_base(self, base: BaseIdentity) -> Self:
+        """The same adapter said to belong to `base`."""
+        return replace(self, base=base)
+
+
+_ENUMS: dict[str, type[StrEnum]] = {
+    "task": Task,
+    "method": Method,
+    "transform": Transform,
+    "start": Start,
+    "pooling": Pooling,
+    "text_offset": TextOffset,
+}
+
+
+def _parse_enums(values: dict[str, Any]) -> dict[str, StrEnum]:
+    return {name: enum(values[name]) for name, enum in _ENUMS.items() if name in values}
+
+
+def _check_labels(task: Task, labels: tuple[str, ...]) -> None:
+    if task is Task.REGRESSION:
+        if labels:
+            raise ConfigError("regression has no labels")
+        return
+    if len(labels) < (1 if task is Task.MULTI_LABEL else 2):
+        raise ConfigError(f"{task} needs at least two labels, got {len(labels)}")
+    if len(labels) > MAX_LABELS:
+        raise ConfigError(f"{len(labels)} labels; at most {MAX_LABELS} are possible")
+    if len(set(labels)) != len(labels):
+        raise ConfigError("label names must differ from each other")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingConfig:
+    """How the trainable part is fitted. The defaults work when nothing but data is given.
+
+    Raises:
+        ConfigError: a value that cannot work.
+    """
+
+    epochs: int = 3
+    batch_size: int = 32  # rows an optimiser step
+    learning_rate: float = 5e-3  # of the prompt's transform
+    head_learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_ratio: float = 0.1
+    max_grad_norm: float = 1.0
+    head_dropout: float = 0.1
+    patience: int = 3  # evaluations without improvement before it stops; 0: never
+    evaluations_per_epoch: int = 2
+    checkpoint_every_s: float = 20.0
+    max_length: int = 256  # tokens a row; longer ones are cut and counted
+    seed: int = 0
+    mixed_precision: str = "no"  # no | bf16 | fp16, as accelerate names them
+
+    def __post_init__(self) -> None:
+        positive = ("epochs", "batch_size", "learning_rate", "head_learning_rate", "max_grad_norm")
+        for name in (*positive, "evaluations_per_epoch", "max_length"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        if not 0 <= self.warmup_ratio < 1 or not 0 <= self.head_dropout < 1:
+            raise ConfigError("warmup_ratio and head_dropout must be at least 0 and below 1")
+        if self.mixed_precision not in {"no", "bf16", "fp16"}:
+            raise ConfigError(f"mixed_precision must be no, bf16 or fp16, got {self.mixed_precision!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSpec:
+    """What a user may choose about a new adapter; everything else is found or made."""
+
+    method: Method = Method.SK_PREFIX
+    transform: Transform = Transform.LOW_RANK
+    start: Start = Start.SEMANTIC
+    rank: int = 8
+    prompt_text: str | None = None  # None: made from the task and the label names
+    pooling: Pooling | None = None  # None: mean
+    training: TrainingConfig = field(default_factory=TrainingConfig)

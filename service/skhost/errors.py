@@ -1,0 +1,159 @@
+"""Every error the service answers with; each knows its HTTP status and its code.
+
+ServiceError
+├── InvalidRequest       422  UploadRefused 422   ArtifactRefused 422
+├── AdapterNotFound      404  VersionNotFound 404  AliasNotFound 404  JobNotFound 404
+├── Conflict             409  JobInProgress 409  JobStateConflict 409  BaseIncompatible 409
+├── AdapterUnusable      424
+├── PayloadTooLarge      413  UploadTooLarge 413
+├── Overloaded           429
+├── Draining, NotReady, RegistryUnavailable, StoreUnavailable  503
+└── DeadlineExceeded     504
+"""
+
+from typing import Any, ClassVar
+
+
+class ServiceError(Exception):
+    """Base of all errors of the service; never raised itself.
+
+    Args:
+        message: what was seen and what to do about it.
+        details: JSON values that a program can use.
+        retry_after_s: seconds after which trying again makes sense.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        details: dict[str, Any] | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequest(ServiceError):
+    """The request's values cannot be used."""
+
+    status, code = 422, "invalid_request"
+
+
+class UploadRefused(ServiceError):
+    """The uploaded file cannot be trained on; `details["problems"]` lists why."""
+
+    status, code = 422, "upload_refused"
+
+
+class ArtifactRefused(ServiceError):
+    """An imported archive is broken or hostile."""
+
+    status, code = 422, "artifact_refused"
+
+
+class AdapterNotFound(ServiceError):
+    """No adapter has this name; `details["near"]` has names that look like it."""
+
+    status, code = 404, "adapter_not_found"
+
+
+class VersionNotFound(ServiceError):
+    """The adapter has no such version."""
+
+    status, code = 404, "version_not_found"
+
+
+class AliasNotFound(ServiceError):
+    """The adapter has no such alias."""
+
+    status, code = 404, "alias_not_found"
+
+
+class JobNotFound(ServiceError):
+    """No training job has this id."""
+
+    status, code = 404, "job_not_found"
+
+
+class Conflict(ServiceError):
+    """The request contradicts what is there."""
+
+    status, code = 409, "conflict"
+
+
+class JobInProgress(ServiceError):
+    """A job for this adapter name has not ended yet."""
+
+    status, code = 409, "job_in_progress"
+
+
+class JobStateConflict(ServiceError):
+    """The job's state does not allow this."""
+
+    status, code = 409, "job_state"
+
+
+class BaseIncompatible(ServiceError):
+    """The adapter belongs to another base model than this server holds."""
+
+    status, code = 409, "base_mismatch"
+
+
+class AdapterUnusable(ServiceError):
+    """The adapter's artifact is broken or fails its self-test."""
+
+    status, code = 424, "adapter_unusable"
+
+
+class PayloadTooLarge(ServiceError):
+    """The request's body is larger than the limit."""
+
+    status, code = 413, "payload_too_large"
+
+
+class UploadTooLarge(ServiceError):
+    """The uploaded file is larger than the limit."""
+
+    status, code = 413, "upload_too_large"
+
+
+class Overloaded(ServiceError):
+    """The queue is full; `retry_after_s` says when it should have room."""
+
+    status, code = 429, "overloaded"
+
+
+class Draining(ServiceError):
+    """The server is shutting down and takes no new work."""
+
+    status, code = 503, "draining"
+
+
+class NotReady(ServiceError):
+    """The server cannot answer yet, or no longer."""
+
+    status, code = 503, "not_ready"
+
+
+class RegistryUnavailable(ServiceError):
+    """Redis or Valkey does not answer."""
+
+    status, code = 503, "registry_unavailable"
+
+
+class StoreUnavailable(ServiceError):
+    """The artifact store does not answer."""
+
+    status, code = 503, "store_unavailable"
+
+
+class DeadlineExceeded(ServiceError):
+    """The request was not finished within its time."""
+
+    status, code = 504, "deadline_exceeded"

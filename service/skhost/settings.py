@@ -1,0 +1,83 @@
+"""The service's settings: one frozen object, read from the environment once and passed in."""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "SKHOST_"
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Settings(BaseSettings):
+    """Every setting; each is also an environment variable with the prefix ``SKHOST_``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    data_dir: Path = Field(Path("skhost-data"), description="Where everything local is kept.")
+    redis_url: str | None = Field(
+        None, description="Redis or Valkey; without it an embedded Valkey server is started."
+    )
+    store_url: str | None = Field(
+        None, description="fsspec URL of the artifact store; a folder in data_dir by default."
+    )
+    tenant: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    allow_remote: bool = Field(
+        False, description="Listen beyond loopback although there are no API keys."
+    )
+
+    base: str | None = Field(
+        None, description="Base model: folder, GGUF file or Hugging Face id; packaged by default."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    threads: int | None = Field(None, ge=1, description="Processor threads of the forward.")
+
+    max_batch_tokens: int = Field(4096, ge=64, description="Tokens a forward, prompts included.")
+    max_waiting_items: int = Field(4096, ge=1, description="Texts that may wait.")
+    max_waiting_tokens: int = Field(262_144, ge=64, description="Tokens that may wait.")
+    max_items_per_request: int = Field(256, ge=1, description="Texts a request.")
+    max_adapters_per_request: int = Field(16, ge=1, description="Adapters a fan-out.")
+    max_text_chars: int = Field(100_000, ge=1, description="Characters a text.")
+    max_body_bytes: int = Field(4 << 20, ge=1024, description="Bytes a request body.")
+    max_upload_bytes: int = Field(256 << 20, ge=1024, description="Bytes an uploaded file.")
+    max_artifact_bytes: int = Field(256 << 20, ge=1024, description="Bytes an imported adapter.")
+    request_timeout_s: float = Field(30.0, gt=0, description="Seconds a classification may take.")
+    drain_timeout_s: float = Field(30.0, ge=0, description="Seconds accepted work has to finish.")
+
+    device_budget_bytes: int | None = Field(
+        None, ge=0, description="Bytes for adapters on the device; a share of memory by default."
+    )
+    host_budget_bytes: int = Field(2 << 30, ge=0, description="Bytes for adapters in host memory.")
+    broken_adapter_ttl_s: float = Field(30.0, ge=0, description="Seconds a failed load is kept.")
+    reconcile_interval_s: float = Field(2.0, gt=0, description="Seconds between registry reads.")
+
+    worker_threads: int | None = Field(None, ge=1, description="Processor threads of a training.")
+    worker_nice: int = Field(10, ge=0, le=19, description="Niceness of a training process.")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+
+    @model_validator(mode="after")
+    def _listen_on_loopback_only(self) -> Self:
+        if self.host not in LOOPBACK and not self.allow_remote:
+            raise ValueError(
+                f"host {self.host} can be reached from outside and there are no API keys; "
+                f"set {PREFIX}ALLOW_REMOTE=true if something in front of the server guards it"
+            )
+        return self
+
+    @property
+    def store(self) -> str:
+        """The store's fsspec URL."""
+        return self.store_url or f"file://{(self.data_dir / 'store').resolve()}"
+
+
+def check_environment(environ: dict[str, str] | None = None) -> list[str]:
+    """Names in the environment that look like settings and are none (pydantic ignores them)."""
+    names = os.environ if environ is None else environ
+    known = {f"{PREFIX}{name}".upper() for name in Settings.model_fields}
+    return sorted(name for name in names if name.upper().startswith(PREFIX) and name not in known)

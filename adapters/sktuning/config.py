@@ -31,7 +31,9 @@ class Transform(StrEnum):
     """The trainable map from the semantic state to the prompt."""
 
     LOW_RANK = "low_rank"  # identity + U·V, V starting at zero
-    LINEAR = "linear"  # identity + W, W starting at zero; prefixes: through the layer's own projections
+    LINEAR = (
+        "linear"  # identity + W, W starting at zero; prefixes: through the layer's own projections
+    )
     DIRECT = "direct"  # free tensors that start at the semantic state
     FROZEN = "frozen"  # the semantic state as it is; only the head learns
 
@@ -199,7 +201,9 @@ class TrainingConfig:
         if not 0 <= self.warmup_ratio < 1 or not 0 <= self.head_dropout < 1:
             raise ConfigError("warmup_ratio and head_dropout must be at least 0 and below 1")
         if self.mixed_precision not in {"no", "bf16", "fp16"}:
-            raise ConfigError(f"mixed_precision must be no, bf16 or fp16, got {self.mixed_precision!r}")
+            raise ConfigError(
+                f"mixed_precision must be no, bf16 or fp16, got {self.mixed_precision!r}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -102,7 +102,8 @@ class AdapterConfig:
             raise ConfigError(f"rank must be between 1 and 1024, got {self.rank}")
         if not 0 <= self.num_virtual_tokens <= MAX_VIRTUAL_TOKENS:
             raise ConfigError(
-                f"the prompt has {self.num_virtual_tokens} tokens; at most {MAX_VIRTUAL_TOKENS} are possible"
+                f"the prompt has {self.num_virtual_tokens} tokens; "
+                f"at most {MAX_VIRTUAL_TOKENS} are possible"
             )
         if not self.temperature > 0:
             raise ConfigError(f"temperature must be above 0, got {self.temperature}")

@@ -1,0 +1,182 @@
+"""The frozen base model: loaded once, never changed, shared by every adapter."""
+
+import inspect
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface
+
+from sktuning import attention, families
+from sktuning.config import BaseIdentity
+from sktuning.errors import BaseMismatch, UnsupportedBase
+from sktuning.fingerprint import base_digest
+from sktuning.layers import find_layers
+from sktuning.loading import choose_device, choose_dtype, quiet, read_base, refuse_known
+from sktuning.packed import PackedForward
+from sktuning.padded import PaddedForward
+from sktuning.probe import check_calls, check_path, stock_outputs
+from sktuning.rows import Captured, Hidden, Row
+
+log = logging.getLogger(__name__)
+
+Path_ = Literal["packed", "padded"]
+
+
+class FrozenBase:
+    """A stock transformers model without a head, frozen, with a forward over rows of our own.
+
+    Attributes:
+        identity: name and digest; adapters carry it.
+        family: transformers' model type.
+        is_causal: whether tokens see only what stands before them.
+        max_length: tokens a row may have, prompt included.
+        num_layers, hidden_size, embedding_size: L, H, E.
+        path: how rows are batched.
+        tokenizer: transformers' tokenizer.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer: Any, identity: BaseIdentity) -> None:
+        config: Any = model.config
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.identity = identity
+        self.family: str = config.model_type
+        self.is_causal = families.is_causal(model)
+        self.max_length = families.max_length(config)
+        self.num_layers = int(config.num_hidden_layers)
+        self.hidden_size = int(config.hidden_size)
+        self.embedding: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
+        self.embedding_size = int(self.embedding.weight.shape[1])
+        self._layers = find_layers(model, self.num_layers)
+        self._forward, self.path = self._prove_a_path()
+
+    @classmethod
+    def load(
+        cls, source: str | Path | None = None, *, device: str = "auto", dtype: str = "auto"
+    ) -> Self:
+        """Read a base and prove that rows can be batched on it.
+
+        Args:
+            source: a folder, a GGUF file, a Hugging Face id; None is the packaged all-MiniLM-L6-v2.
+            device: auto, cpu, cuda, cuda:N.
+            dtype: auto, float32, bfloat16, float16.
+
+        Raises:
+            BaseLoadError: it cannot be read.
+            UnsupportedBase: its family can be neither packed nor padded.
+        """
+        loaded = read_base(source)
+        return cls.from_model(
+            loaded.model, loaded.tokenizer, loaded.name, device=device, dtype=dtype
+        )
+
+    @classmethod
+    def from_model(
+        cls,
+        model: nn.Module,
+        tokenizer: Any,
+        name: str,
+        *,
+        device: str = "cpu",
+        dtype: str = "auto",
+    ) -> Self:
+        """A base from a model and a tokenizer in memory; see `load`."""
+        refuse_known(model.config.model_type)  # type: ignore[union-attr, arg-type]
+        target = choose_device(device)
+        identity = BaseIdentity(name, base_digest(model, tokenizer.backend_tokenizer))
+        with quiet():
+            base = cls(model.to(target, torch.float32), tokenizer, identity)
+        base.model.to(choose_dtype(dtype, target))
+        log.info("base %s: %s, %s path, %s", identity, base.family, base.path, base.dtype)
+        return base
+
+    @property
+    def device(self) -> torch.device:
+        """Where the base is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the base computes in."""
+        return next(self.model.parameters()).dtype
+
+    @property
+    def uses_token_types(self) -> bool:
+        """Whether the tokenizer makes token types and the model reads them."""
+        return "token_type_ids" in self._accepts
+
+    def forward(self, rows: Sequence[Row]) -> Hidden:
+        """Last hidden states of the rows' own tokens; gradient reaches the rows' states."""
+        return self._forward(rows)
+
+    def capture(self, embeds: Tensor, replace: Tensor | None = None) -> Captured:
+        """Read a prompt alone: embeddings (P, E) to every layer's input, keys and values.
+
+        `replace`, (L, P, H), is put in place of every layer's input; gradient reaches both.
+        """
+        return self._forward.capture(embeds, replace)
+
+    def check(self, identity: BaseIdentity) -> None:
+        """Refuse an adapter of another base.
+
+        Raises:
+            BaseMismatch: the digests differ.
+        """
+        if identity.digest != self.identity.digest:
+            raise BaseMismatch(f"the adapter was trained on {identity}; this is {self.identity}")
+
+    @property
+    def _accepts(self) -> frozenset[str]:
+        names = frozenset(inspect.signature(self.model.forward).parameters)
+        if "token_type_ids" in self.tokenizer.model_input_names:
+            return names
+        return names - {"token_type_ids"}  # GPT-2 would add an embedding for type 0
+
+    def _prove_a_path(self) -> tuple[PackedForward | PaddedForward, Path_]:
+        stock = stock_outputs(self.model, self.is_causal)
+        try:
+            return self._packed(stock), "packed"
+        except UnsupportedBase as error:
+            log.info("%s cannot be packed: %s", self.family, error)
+            reason = str(error)
+        if not self.is_causal:
+            raise UnsupportedBase(
+                f"{self.family} cannot be a base: it cannot be packed ({reason}), and the padded "
+                "path is for causal families; bert, roberta, distilbert or modernbert would work"
+            )
+        try:
+            return self._padded(stock), "padded"
+        except (UnsupportedBase, TypeError, ValueError, AttributeError) as error:
+            raise UnsupportedBase(
+                f"{self.family} cannot be a base: it cannot be packed ({reason}) nor padded "
+                f"({error}); llama, mistral, qwen2, gpt2 or bloom would work"
+            ) from error
+
+    def _packed(self, stock: Sequence[Tensor]) -> PackedForward:
+        AttentionInterface.register(attention.NAME, attention.attend)
+        try:
+            self.model.set_attn_implementation(attention.NAME)  # type: ignore[operator]
+        except ValueError as error:
+            raise UnsupportedBase(str(error)) from error
+        start = families.position_start(self.model.config)
+        forward = PackedForward(self.model, self._layers, start, self._accepts)
+        modules: list[nn.Module] = []
+        try:
+            forward([Row((3, 4), (0, 0))], modules=modules)
+        except TypeError as error:
+            raise UnsupportedBase(f"its forward takes no packing: {error}") from error
+        check_calls(modules, self.num_layers)
+        for number, module in enumerate(modules):
+            setattr(module, attention.LAYER, number)
+        check_path(forward, forward.capture, self.embedding, stock, self.is_causal)
+        return forward
+
+    def _padded(self, stock: Sequence[Tensor]) -> PaddedForward:
+        self.model.set_attn_implementation("eager")  # type: ignore[operator]
+        forward = PaddedForward(self.model, self._layers, self._accepts)
+        check_path(forward, forward.capture, self.embedding, stock, self.is_causal)
+        return forward

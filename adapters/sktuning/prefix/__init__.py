@@ -1,0 +1,1 @@
+"""SK-prefix: keys and values before every layer's own."""

@@ -1,0 +1,1 @@
+"""SK-prompt: input embeddings before the text's own."""

@@ -1,0 +1,426 @@
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from skhost.batcher import Batcher, Done, Work
+from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
+from skhost.limits import Limits
+from skhost.metrics import Metrics
+
+pytestmark = pytest.mark.anyio
+
+Row = Work[int, int]
+
+
+class Doubling:
+    """Doubles numbers; a batch runs when it is let through, one after the other."""
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.batches: list[list[int]] = []
+        self.num_handed_over = 0
+        self._device = asyncio.Lock()
+        self._passes = asyncio.Semaphore(0)
+        self._is_open = is_open
+        self._came = asyncio.Condition()
+
+    async def run(self, batch: Sequence[int]) -> list[int]:
+        async with self._came:
+            self.num_handed_over += 1
+            self._came.notify_all()
+        async with self._device:
+            if not self._is_open:
+                await self._passes.acquire()
+            self.batches.append(list(batch))
+            if -1 in batch:
+                raise ArithmeticError("-1 cannot be doubled here")
+            return [2 * number for number in batch]
+
+    def let_through(self, batches: int = 1) -> None:
+        for _ in range(batches):
+            self._passes.release()
+
+    async def handed_over(self, batches: int) -> None:
+        async with self._came, asyncio.timeout(5):
+            await self._came.wait_for(lambda: self.num_handed_over >= batches)
+
+
+def work(payload: int, *, queue: str = "a", cost: int = 1, seconds: float = 60.0) -> Row:
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Done[int]] = loop.create_future()
+    return Work(payload, queue, cost, loop.time() + seconds, loop.time(), future)
+
+
+async def answers(works: Sequence[Row]) -> list[int]:
+    async with asyncio.timeout(5):
+        return [(await each.future).result for each in works]
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not is_so():
+            await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def serving(runs: Doubling, limits: Limits | None = None) -> AsyncIterator[Batcher[int, int]]:
+    metrics = Metrics(CollectorRegistry())
+    async with Batcher(limits or Limits(), runs, metrics) as batcher:
+        yield batcher
+
+
+def dropped(batcher: Batcher[int, int], reason: str) -> float:
+    registry = batcher._metrics.registry
+    return registry.get_sample_value("skhost_drops_total", {"reason": reason}) or 0.0
+
+
+async def test_every_work_gets_its_own_result() -> None:
+    async with serving(Doubling()) as batcher:
+        works = [work(number, queue=str(number % 7)) for number in range(100)]
+        batcher.submit(works)
+        assert await answers(works) == [2 * number for number in range(100)]
+
+
+async def test_what_waits_while_the_device_is_busy_goes_together() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs) as batcher:
+        first = work(1)
+        batcher.submit([first])
+        await runs.handed_over(1)
+        later = [work(number) for number in (2, 3, 4)]
+        for each in later:
+            batcher.submit([each])
+        runs.let_through(2)
+        assert await answers([first, *later]) == [2, 4, 6, 8]
+    assert runs.batches == [[1], [2, 3, 4]]
+
+
+async def test_a_single_item_does_not_wait_for_company() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs) as batcher:
+        batcher.submit([alone := work(1)])
+        await runs.handed_over(1)
+        assert batcher.num_waiting == 0
+        runs.let_through()
+        assert await answers([alone]) == [2]
+
+
+async def test_a_batch_is_formed_late_while_less_than_a_whole_one_waits() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=10)) as batcher:
+        first = work(1)
+        runs.let_through()
+        batcher.submit([first])
+        await first.future  # the drain rate is known from here
+        batcher.submit([second := work(2)])
+        await runs.handed_over(2)
+        batcher.submit([third := work(3, cost=5)])
+        await until(lambda: not batcher._changed.is_set())
+        assert (runs.num_handed_over, batcher.num_waiting) == (2, 1)
+        batcher.submit([fourth := work(4, cost=5)])  # a whole batch: handed over ahead
+        await runs.handed_over(3)
+        assert batcher.num_waiting == 0
+        runs.let_through(2)
+        assert await answers([second, third, fourth]) == [4, 6, 8]
+    assert runs.batches == [[1], [2], [3, 4]]
+
+
+async def test_no_more_than_one_batch_is_handed_over_ahead() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=1)) as batcher:
+        runs.let_through()
+        batcher.submit([first := work(1)])
+        await first.future
+        works = [work(number) for number in range(2, 7)]
+        batcher.submit(works)
+        await runs.handed_over(3)
+        await until(lambda: not batcher._changed.is_set())
+        assert runs.num_handed_over == 3
+        runs.let_through(5)
+        assert await answers(works) == [4, 6, 8, 10, 12]
+
+
+async def test_an_item_beyond_the_budget_goes_alone() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=10)) as batcher:
+        works = [work(0), work(1), work(2, cost=50), work(3)]
+        batcher.submit(works)
+        runs.let_through(3)
+        assert await answers(works) == [0, 2, 4, 6]
+    assert runs.batches == [[0, 1], [2], [3]]
+
+
+async def test_a_failure_reaches_everyone_in_the_batch_and_nobody_else() -> None:
+    runs = Doubling()
+    async with serving(runs, Limits(max_batch_items=2)) as batcher:
+        works = [work(number) for number in (1, 2, -1, 3, 4, 5)]
+        batcher.submit(works)
+        outcomes = await asyncio.gather(*(each.future for each in works), return_exceptions=True)
+        assert [type(each) for each in outcomes] == [
+            *(Done, Done),
+            *(ArithmeticError, ArithmeticError),
+            *(Done, Done),
+        ]
+        batcher.submit([after := work(6)])
+        assert await answers([after]) == [12]
+
+
+async def test_too_few_results_fail_the_batch() -> None:
+    class Forgetful:
+        async def run(self, batch: Sequence[int]) -> list[int]:
+            return list(batch)[1:]
+
+    async with Batcher(Limits(), Forgetful(), Metrics(CollectorRegistry())) as batcher:
+        works = [work(1), work(2)]
+        batcher.submit(works)
+        outcomes = await asyncio.gather(*(each.future for each in works), return_exceptions=True)
+        assert [type(each) for each in outcomes] == [ValueError, ValueError]
+
+
+async def test_a_request_is_admitted_whole_or_not_at_all() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_waiting_items=4)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        batcher.submit(waiting := [work(1), work(2), work(3)])
+        with pytest.raises(Overloaded, match="3 texts with 3 tokens are waiting") as refused:
+            batcher.submit([work(4, queue="b"), work(5, queue="c")])
+        assert refused.value.retry_after_s == 1.0  # nothing is known of the rate yet
+        assert batcher.num_waiting == 3
+        assert dropped(batcher, "overloaded") == 1
+        runs.let_through(2)
+        assert await answers([running, *waiting]) == [0, 2, 4, 6]
+
+
+async def test_waiting_tokens_are_bounded() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_waiting_tokens=100)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        batcher.submit([first := work(1, cost=60)])
+        with pytest.raises(Overloaded):
+            batcher.submit([work(2, queue="b", cost=41)])
+        batcher.submit([second := work(3, queue="b", cost=40)])
+        runs.let_through(2)
+        assert await answers([running, first, second]) == [0, 2, 6]
+
+
+async def test_what_could_never_wait_is_refused_for_good() -> None:
+    async with serving(Doubling(), Limits(max_waiting_items=2, max_waiting_tokens=100)) as batcher:
+        with pytest.raises(PayloadTooLarge, match="3 texts"):
+            batcher.submit([work(number) for number in range(3)])
+        with pytest.raises(PayloadTooLarge, match="101 tokens"):
+            batcher.submit([work(1, cost=101)])
+
+
+async def test_a_flood_for_one_adapter_leaves_room_for_the_others() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_waiting_items=100)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        flood = [work(1, queue="flood") for _ in range(80)]
+        for each in flood:
+            batcher.submit([each])
+        with pytest.raises(Overloaded):
+            batcher.submit([work(1, queue="flood")])
+        batcher.submit(others := [work(2, queue="other") for _ in range(10)])
+        runs.let_through(2)
+        assert await answers([running, *flood, *others]) == [0] + [2] * 80 + [4] * 10
+
+
+async def test_a_passed_deadline_never_reaches_the_device() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        batcher.submit([late := work(1, seconds=0.0), timely := work(2)])
+        runs.let_through(2)
+        assert await answers([running, timely]) == [0, 4]
+        with pytest.raises(DeadlineExceeded):
+            await late.future
+        assert dropped(batcher, "deadline") == 1
+    assert runs.batches == [[0], [2]]
+
+
+async def test_a_cancelled_future_never_reaches_the_device() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        batcher.submit([gone := work(1), kept := work(2)])
+        gone.future.cancel()
+        runs.let_through(2)
+        assert await answers([running, kept]) == [0, 4]
+        assert dropped(batcher, "cancelled") == 1
+    assert runs.batches == [[0], [2]]
+
+
+async def test_discarded_work_frees_its_place_at_once() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_waiting_items=2)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        gone = [work(1), work(2)]
+        batcher.submit(gone)
+        batcher.discard([running, *gone])
+        assert batcher.num_waiting == 0
+        assert all(each.future.cancelled() for each in (running, *gone))
+        batcher.submit([kept := work(3)])
+        runs.let_through(2)
+        assert await answers([kept]) == [6]
+
+
+async def test_the_time_to_come_back_follows_the_rate() -> None:
+    runs = Doubling()
+    async with serving(runs, Limits(max_waiting_tokens=1000, max_batch_tokens=1000)) as batcher:
+        batcher._rate.observe(10, 100, 1.0)  # 100 tokens a second
+        batcher.submit([first := work(1, cost=800)])
+        with pytest.raises(Overloaded) as refused:
+            batcher.submit([work(2, queue="b", cost=400)])
+        assert refused.value.retry_after_s == pytest.approx(2.0)
+        assert await answers([first]) == [2]
+
+
+async def test_draining_finishes_what_was_accepted_and_refuses_the_rest() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_items=1)) as batcher:
+        works = [work(number) for number in range(4)]
+        batcher.submit(works)
+        drained = asyncio.create_task(batcher.drain())
+        await runs.handed_over(1)
+        assert not drained.done()
+        with pytest.raises(Draining):
+            batcher.submit([work(9)])
+        runs.let_through(4)
+        async with asyncio.timeout(5):
+            await drained
+        assert all(each.future.done() for each in works)
+        assert await answers(works) == [0, 2, 4, 6]
+
+
+async def test_draining_an_idle_batcher_ends_at_once() -> None:
+    async with serving(Doubling()) as batcher:
+        async with asyncio.timeout(5):
+            await batcher.drain()
+
+
+async def test_closing_fails_what_runs_and_what_waits() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_items=1)) as batcher:
+        works = [work(number) for number in range(3)]
+        batcher.submit(works)
+        await runs.handed_over(1)
+        assert batcher.is_serving
+    assert not batcher.is_serving
+    outcomes = await asyncio.gather(*(each.future for each in works), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [Draining] * 3
+    with pytest.raises(Draining):
+        batcher.submit([work(9)])
+
+
+async def test_times_are_told_with_the_result() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs) as batcher:
+        batcher.submit([first := work(1)])
+        await runs.handed_over(1)
+        batcher.submit([second := work(2)])
+        runs.let_through(2)
+        before, after = await first.future, await second.future
+    assert before.queued_s >= 0
+    assert before.run_s > 0
+    assert after.queued_s >= 0
+
+
+async def test_a_batch_is_measured() -> None:
+    runs = Doubling()
+    async with serving(runs) as batcher:
+        works = [work(1, cost=5), work(2, queue="b", cost=6), work(3, cost=7)]
+        batcher.submit(works)
+        await answers(works)
+        value = batcher._metrics.registry.get_sample_value
+        assert value("skhost_batch_items_sum") == 3
+        assert value("skhost_batch_tokens_sum") == 18
+        assert value("skhost_batch_adapters_sum") == 2
+        assert value("skhost_stage_seconds_count", {"stage": "queue"}) == 3
+        assert value("skhost_stage_seconds_count", {"stage": "run"}) == 1
+        assert value("skhost_queue_items") == 0
+
+
+requests = st.lists(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.integers(1, 40),
+            st.sampled_from(["stays", "stays", "leaves", "late"]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(requests, st.integers(1, 60), st.none() | st.integers(1, 4))
+def test_whatever_comes_every_waiter_is_told_exactly_once(
+    plan: list[list[tuple[str, int, str]]], budget: int, max_items: int | None
+) -> None:
+    asyncio.run(_play(plan, budget, max_items))
+
+
+async def _play(plan: list[list[tuple[str, int, str]]], budget: int, max_items: int | None) -> None:
+    runs = Doubling()
+    limits = Limits(
+        max_batch_tokens=budget,
+        max_batch_items=max_items,
+        max_waiting_items=20,
+        max_waiting_tokens=400,
+    )
+    costs: dict[int, int] = {}
+    admitted: list[tuple[Row, str]] = []
+    async with serving(runs, limits) as batcher:
+        for request in plan:
+            works = []
+            for queue, cost, fate in request:
+                number = len(costs) + 1
+                costs[number] = cost
+                seconds = 0.0 if fate == "late" else 60.0
+                works.append(work(number, queue=queue, cost=cost, seconds=seconds))
+            before = batcher.num_waiting
+            try:
+                batcher.submit(works)
+            except (Overloaded, PayloadTooLarge):
+                assert batcher.num_waiting == before
+                continue
+            assert batcher.num_waiting == before + len(works)
+            fates = [fate for _, _, fate in request]
+            admitted += zip(works, fates, strict=True)
+            batcher.discard([w for w, f in zip(works, fates, strict=True) if f == "leaves"])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await batcher.drain()
+        _check(runs, admitted, costs, limits)
+
+
+def _check(
+    runs: Doubling, admitted: list[tuple[Row, str]], costs: dict[int, int], limits: Limits
+) -> None:
+    ran = Counter(number for batch in runs.batches for number in batch)
+    for each, fate in admitted:
+        assert each.future.done()
+        if fate == "leaves":
+            assert each.future.cancelled()
+        elif fate == "late":
+            assert isinstance(each.future.exception(), DeadlineExceeded)
+        else:
+            assert each.future.result().result == 2 * each.payload
+        assert ran[each.payload] == (fate not in {"leaves", "late"})
+    assert sum(ran.values()) == sum(fate not in {"leaves", "late"} for _, fate in admitted)
+    for batch in runs.batches:
+        assert sum(costs[n] for n in batch) <= limits.max_batch_tokens or len(batch) == 1
+        assert limits.max_batch_items is None or len(batch) <= limits.max_batch_items

@@ -1,12 +1,15 @@
 """What several folders of tests need: real things, small."""
 
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import bases
 import pytest
 from redis.asyncio import Redis
 
 from skhost.connection import connect
 from skhost.valkey import EmbeddedValkey
+from sktuning.base import FrozenBase
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +32,27 @@ async def redis_client(valkey_url: str) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert() -> FrozenBase:
+    """A tiny seeded bidirectional base."""
+    return bases.tiny_bert_base()
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2() -> FrozenBase:
+    """A tiny seeded causal base."""
+    return bases.tiny_gpt2_base()
+
+
+@pytest.fixture(scope="session")
+def tiny_bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same tiny bidirectional base as a model folder."""
+    return bases.write_tiny_bert(tmp_path_factory.mktemp("base") / "tiny-bert")
+
+
+@pytest.fixture(scope="session")
+def minilm() -> FrozenBase:
+    """The packaged default base."""
+    return FrozenBase.load()

@@ -1,0 +1,5 @@
+"""`python -m skhost` is the command line."""
+
+from skhost.cli import main
+
+main()

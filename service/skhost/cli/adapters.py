@@ -1,0 +1,180 @@
+"""`skhost adapters …`: what is registered, what answers, and moving adapters about."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from skhost.cli.session import AsJson, CommandError, Session, Url, session
+
+Name = Annotated[str, typer.Argument(help="The adapter.")]
+Ref = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS.")]
+VersionArgument = Annotated[int, typer.Argument(help="The version, a number.")]
+Alias = Annotated[str, typer.Option(help="The alias that moves.")]
+
+
+def group() -> typer.Typer:
+    """The commands as one group."""
+    app = typer.Typer(help="List, promote, move and remove adapters.", no_args_is_help=True)
+    app.command("ls")(list_adapters)
+    app.command("show")(show)
+    app.command("promote")(promote)
+    app.command("rollback")(rollback)
+    app.command("alias")(alias)
+    app.command("rm")(remove)
+    app.command("export")(export)
+    app.command("import")(import_archive)
+    return app
+
+
+def list_adapters(ctx: typer.Context, url: Url = None, as_json: AsJson = False) -> None:
+    """List the adapters and where their aliases point."""
+    with session(ctx, url, as_json) as s:
+        found = all_adapters(s)
+        s.show(found, lambda: _overview(found))
+
+
+def all_adapters(s: Session) -> list[dict[str, Any]]:
+    """Every adapter, page by page."""
+    page = s.client.adapters()
+    found: list[dict[str, Any]] = page["adapters"]
+    while page["next_cursor"]:
+        page = s.client.adapters(cursor=page["next_cursor"])
+        found += page["adapters"]
+    return found
+
+
+def show(ctx: typer.Context, name: Name, url: Url = None, as_json: AsJson = False) -> None:
+    """Show an adapter's versions, newest first."""
+    with session(ctx, url, as_json) as s:
+        found = s.client.adapter(name)
+        s.show(found, lambda: _versions(found))
+
+
+def promote(
+    ctx: typer.Context,
+    name: Name,
+    version: VersionArgument,
+    alias: Alias = "prod",
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer: point an alias at it."""
+    with session(ctx, url, as_json) as s:
+        found = s.client.promote(name, version, alias)
+        s.show(found, lambda: f"{name}@{alias} is version {found['aliases'][alias]} now")
+
+
+def rollback(
+    ctx: typer.Context,
+    name: Name,
+    alias: Alias = "prod",
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Point an alias back at the version before."""
+    with session(ctx, url, as_json) as s:
+        found = s.client.rollback(name, alias)
+        s.show(found, lambda: f"{name}@{alias} is version {found['aliases'][alias]} again")
+
+
+def alias(
+    ctx: typer.Context,
+    name: Name,
+    alias: Annotated[str, typer.Argument(help="The alias.")],
+    version: Annotated[int | None, typer.Argument(help="The version it is to name.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove the alias.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set an alias to a version, or remove it."""
+    if delete == (version is not None):
+        raise CommandError("give either a VERSION or --delete", exit_code=2)
+    with session(ctx, url, as_json) as s:
+        if version is None:
+            s.client.delete_alias(name, alias)
+            s.show({"deleted": f"{name}@{alias}"}, lambda: f"{name}@{alias} is gone")
+        else:
+            found = s.client.set_alias(name, alias, version)
+            s.show(found, lambda: f"{name}@{alias} is version {version} now")
+
+
+def remove(
+    ctx: typer.Context,
+    ref: Annotated[str, typer.Argument(help="NAME for all of it, NAME@VERSION for one version.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove an adapter, or one version of it."""
+    if not yes and not typer.confirm(f"Remove {ref}?", err=True):
+        raise CommandError("nothing was removed")
+    with session(ctx, url, as_json) as s:
+        s.client.delete(ref)
+        s.show({"deleted": ref}, lambda: f"{ref} is removed")
+
+
+def export(
+    ctx: typer.Context,
+    ref: Ref,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write an adapter to a .tar.gz that another server imports."""
+    target = output or Path(f"{ref.replace('@', '-')}.tar.gz")
+    with session(ctx, url, as_json) as s:
+        digest = s.client.export(ref, target)
+        result = {"file": str(target), "bytes": target.stat().st_size, "digest": digest}
+        s.show(result, lambda: f"{target}: {result['bytes']:,} bytes, {digest}")
+
+
+def import_archive(
+    ctx: typer.Context,
+    archive: Annotated[Path, typer.Argument(help="A .tar.gz of `adapters export`.")],
+    name: Annotated[str, typer.Option("--name", help="The adapter that it becomes part of.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Publish an exported adapter as the next version of NAME."""
+    with session(ctx, url, as_json) as s:
+        found = s.client.import_archive(name, archive)
+        s.show(found, lambda: f"{name}@{found['version']} is {found['digest']}")
+
+
+def _overview(adapters: list[dict[str, Any]]) -> Table | str:
+    if not adapters:
+        return "There are no adapters yet; `skhost train FILE --name NAME` makes one."
+    table = Table("adapter", "versions", "aliases", "task", "labels")
+    for adapter in adapters:
+        newest = adapter["versions"][-1]
+        aliases = ", ".join(f"{alias}→{v}" for alias, v in sorted(adapter["aliases"].items()))
+        labels = _shortened(newest["labels"])
+        table.add_row(
+            adapter["name"], str(len(adapter["versions"])), aliases, newest["task"], labels
+        )
+    return table
+
+
+def _versions(adapter: dict[str, Any]) -> Table:
+    table = Table("version", "state", "aliases", "made", "bytes", "digest", "note")
+    for version in sorted(adapter["versions"], key=lambda v: -v["version"]):
+        aliases = [a for a, number in adapter["aliases"].items() if number == version["version"]]
+        made = time.strftime("%Y-%m-%d %H:%M", time.localtime(version["created_at"]))
+        table.add_row(
+            str(version["version"]),
+            version["state"],
+            ", ".join(sorted(aliases)),
+            made,
+            f"{version['nbytes']:,}",
+            version["digest"][:19],
+            version["note"] or "",
+        )
+    return table
+
+
+def _shortened(labels: list[str], shown: int = 4) -> str:
+    more = f", … ({len(labels)})" if len(labels) > shown else ""
+    return ", ".join(labels[:shown]) + more

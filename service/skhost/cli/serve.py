@@ -1,0 +1,134 @@
+"""`up`, `serve` and `worker`: the commands that run something. torch is imported only here."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skhost.cli.configuration import load_settings
+from skhost.cli.session import CommandError, Globals, write_json
+
+if TYPE_CHECKING:
+    from skhost.settings import Settings
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (SKHOST_HOST).")]
+Port = Annotated[
+    int | None, typer.Option(help="Port to listen on; 0 takes a free one (SKHOST_PORT).")
+]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Where everything local is kept (SKHOST_DATA_DIR).")
+]
+RedisUrl = Annotated[
+    str | None, typer.Option(help="Redis or Valkey (SKHOST_REDIS_URL); embedded by default.")
+]
+Base = Annotated[
+    str | None,
+    typer.Option(help="Base model: folder, GGUF file or Hugging Face id (SKHOST_BASE)."),
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N (SKHOST_DEVICE).")]
+Parent = Annotated[int | None, typer.Option(hidden=True, help="End when this process does.")]
+ListenerFd = Annotated[int | None, typer.Option(hidden=True, help="A listening socket.")]
+
+
+def up(
+    ctx: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    redis_url: RedisUrl = None,
+    base: Base = None,
+    device: Device = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write the URL as one line of JSON.")
+    ] = False,
+) -> None:
+    """Run everything: the server, a training worker and, unless one is given, the registry."""
+    from skhost.server import bind, url_of
+
+    settings = load_settings(
+        host=host, port=port, data_dir=data_dir, redis_url=redis_url, base=base, device=device
+    )
+    _prepare(settings, None)
+    with bind(settings.host, settings.port) as listener:
+        url = url_of(listener)
+        if as_json or _globals(ctx).as_json:
+            write_json({"url": url, "pid": os.getpid()})
+        else:
+            typer.echo(f"skhost starts on {url} with data in {settings.data_dir} (Ctrl-C stops it)")
+        _supervise(settings, listener)
+
+
+def _supervise(settings: "Settings", listener: socket.socket) -> None:
+    from skhost.embedded import registry_url
+    from skhost.supervise import ChildFailed, Supervisor
+
+    async def run() -> None:
+        async with registry_url(settings) as redis_url:
+            await Supervisor(settings, listener, redis_url).run()
+
+    try:
+        asyncio.run(run())
+    except ChildFailed as error:
+        raise CommandError(f"{error}; the log above says why") from error
+
+
+def serve(
+    host: Host = None,
+    port: Port = None,
+    data_dir: DataDir = None,
+    redis_url: RedisUrl = None,
+    base: Base = None,
+    device: Device = None,
+    fd: ListenerFd = None,
+    parent: Parent = None,
+) -> None:
+    """Run the HTTP server alone; workers can run on other machines."""
+    settings = load_settings(
+        host=host, port=port, data_dir=data_dir, redis_url=redis_url, base=base, device=device
+    )
+    _prepare(settings, parent)
+    from skhost import server
+
+    listener = server.bind(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
+    from skhost.app import create_app
+
+    app = create_app(settings)
+    if not server.serve(app, app.state.drain, listener):
+        raise CommandError("the server did not start; the log above says why", exit_code=3)
+
+
+def worker(
+    data_dir: DataDir = None,
+    redis_url: RedisUrl = None,
+    base: Base = None,
+    device: Device = None,
+    parent: Parent = None,
+) -> None:
+    """Run a training worker; start more for more trainings at once."""
+    settings = load_settings(data_dir=data_dir, redis_url=redis_url, base=base, device=device)
+    _prepare(settings, parent)
+    from skhost.worker import run_worker
+
+    run_worker(settings)
+
+
+def _prepare(settings: "Settings", parent: int | None) -> None:
+    from skhost.logs import configure_logging
+    from skhost.supervise import end_with_parent
+
+    if parent is not None:
+        end_with_parent(parent)
+    configure_logging(settings.log_level, settings.log_format)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CommandError(f"cannot use data directory {settings.data_dir}: {error}") from error
+
+
+def _globals(ctx: typer.Context) -> Globals:
+    found = ctx.find_root().obj
+    assert isinstance(found, Globals)
+    return found

@@ -1,0 +1,291 @@
+"""A small synchronous client of the service's HTTP interface."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+RECONNECT_FOR_S = 60.0  # events: how long a server may be away
+RECONNECT_EVERY_S = 0.5
+STREAM_TIMEOUT_S = 60.0  # the server sends a comment line every 15 s
+
+Json = dict[str, Any]
+
+
+class ApiError(Exception):
+    """The service refused, or could not be reached.
+
+    Attributes:
+        status: of the answer; None if there was none.
+        code: the service's error code; "unreachable" if there was no answer.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str = "unreachable",
+        details: Json | None = None,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+        self.details = details or {}
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One server-sent event of a job."""
+
+    id: str
+    kind: str
+    data: Json
+
+
+class Client:
+    """One connection pool to one server; use it in a `with` block.
+
+    Every method raises ApiError if the service refuses or cannot be reached.
+    """
+
+    def __init__(self, url: str, *, timeout_s: float = 120.0) -> None:
+        self.url = url.rstrip("/")
+        self._http = httpx.Client(
+            base_url=self.url, timeout=httpx.Timeout(timeout_s, connect=5.0), trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        """Any request; the response is read and known to be a success."""
+        with self._errors():
+            return _checked(self._http.request(method, path, **kwargs))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise ApiError(f"{self.url} did not answer in time") from error
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise ApiError(
+                f"cannot reach {self.url}: {error}; `skhost up` starts a server"
+            ) from error
+
+    def _json(self, method: str, path: str, **kwargs: Any) -> Json:
+        value: Json = self.request(method, path, **kwargs).json()
+        return value
+
+    # classify
+
+    def classify(
+        self,
+        adapter: str,
+        *,
+        text: str | None = None,
+        texts: Sequence[str] | None = None,
+        pairs: Sequence[tuple[str, str]] | None = None,
+        tokens: Sequence[Sequence[str]] | None = None,
+        **options: Any,
+    ) -> Json:
+        """POST /classify; `options` are top_k, threshold, scores and truncate."""
+        given = {"text": text, "texts": texts, "pairs": pairs, "tokens": tokens, **options}
+        body = {name: value for name, value in given.items() if value is not None}
+        return self._json("POST", "/classify", params={"adapter": adapter}, json=body)
+
+    # train
+
+    def train(self, file: Path, name: str, *, held_out: Path | None = None, **fields: Any) -> Json:
+        """POST /train; the job, queued. `fields` are the form's other fields."""
+        data = {key: str(value) for key, value in fields.items() if value is not None}
+        with ExitStack() as stack:
+            files = {"file": (file.name, stack.enter_context(file.open("rb")))}
+            if held_out is not None:
+                files["held_out"] = (held_out.name, stack.enter_context(held_out.open("rb")))
+            return self._json("POST", "/train", data={"name": name, **data}, files=files)
+
+    def jobs(self, limit: int = 50, cursor: str | None = None) -> Json:
+        """GET /train: a page of jobs, newest first."""
+        return self._json("GET", "/train", params=_given(limit=limit, cursor=cursor))
+
+    def job(self, job_id: str) -> Json:
+        """GET /train/{id}."""
+        return self._json("GET", f"/train/{job_id}")
+
+    def cancel(self, job_id: str) -> Json:
+        """POST /train/{id}/cancel."""
+        return self._json("POST", f"/train/{job_id}/cancel")
+
+    def resume(self, job_id: str) -> Json:
+        """POST /train/{id}/resume."""
+        return self._json("POST", f"/train/{job_id}/resume")
+
+    def events(self, job_id: str, after: str | None = None) -> Iterator[Event]:
+        """The job's events from the first, or from after an id, until it has ended.
+
+        A connection that breaks is made again where it stopped.
+        """
+        last, lost_at = after, time.monotonic()
+        while True:
+            try:
+                for event in self._stream_events(job_id, last):
+                    last, lost_at = event.id or last, time.monotonic()
+                    yield event
+            except ApiError as error:
+                if error.status not in {None, 503} or _elapsed(lost_at) > RECONNECT_FOR_S:
+                    raise
+            else:
+                if self.job(job_id)["is_terminal"]:
+                    return
+            time.sleep(RECONNECT_EVERY_S)
+
+    def _stream_events(self, job_id: str, after: str | None) -> Iterator[Event]:
+        headers = {"Accept": "text/event-stream", **_given(**{"Last-Event-ID": after})}
+        timeout = httpx.Timeout(STREAM_TIMEOUT_S, connect=5.0)
+        with (
+            self._errors(),
+            self._http.stream(
+                "GET", f"/train/{job_id}/events", headers=headers, timeout=timeout
+            ) as response,
+        ):
+            if response.is_error:
+                response.read()
+            yield from parse_events(_checked(response).iter_lines())
+
+    # adapters
+
+    def adapters(self, limit: int = 100, cursor: str | None = None) -> Json:
+        """GET /adapters: a page."""
+        return self._json("GET", "/adapters", params=_given(limit=limit, cursor=cursor))
+
+    def adapter(self, name: str) -> Json:
+        """GET /adapters/{name}."""
+        return self._json("GET", f"/adapters/{name}")
+
+    def promote(self, name: str, version: int, alias: str = "prod") -> Json:
+        """POST /adapters/{name}/promote."""
+        body = {"version": version, "alias": alias}
+        return self._json("POST", f"/adapters/{name}/promote", json=body)
+
+    def rollback(self, name: str, alias: str = "prod") -> Json:
+        """POST /adapters/{name}/rollback."""
+        return self._json("POST", f"/adapters/{name}/rollback", json={"alias": alias})
+
+    def set_alias(self, name: str, alias: str, version: int) -> Json:
+        """PUT /adapters/{name}/aliases/{alias}."""
+        return self._json("PUT", f"/adapters/{name}/aliases/{alias}", json={"version": version})
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """DELETE /adapters/{name}/aliases/{alias}."""
+        self.request("DELETE", f"/adapters/{name}/aliases/{alias}")
+
+    def delete(self, ref: str) -> None:
+        """DELETE /adapters/{name} or /adapters/{name}@{version}."""
+        self.request("DELETE", f"/adapters/{ref}")
+
+    def export(self, ref: str, target: Path) -> str:
+        """GET /adapters/{ref}/export into a file; the artifact's digest."""
+        part = target.with_name(target.name + ".part")
+        try:
+            with self._errors(), self._http.stream("GET", f"/adapters/{ref}/export") as response:
+                if response.is_error:
+                    response.read()
+                digest = _checked(response).headers["X-Artifact-Digest"]
+                with part.open("wb") as file:
+                    for chunk in response.iter_bytes():
+                        file.write(chunk)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+        return str(digest)
+
+    def import_archive(self, name: str, archive: Path) -> Json:
+        """POST /adapters/{name}/import; the version that it became."""
+        with archive.open("rb") as file:
+            return self._json(
+                "POST",
+                f"/adapters/{name}/import",
+                content=file,
+                headers={"Content-Type": "application/gzip"},
+            )
+
+    # operations
+
+    def info(self) -> Json:
+        """GET /info."""
+        return self._json("GET", "/info")
+
+    def is_ready(self) -> bool:
+        """Whether /readyz says yes; False too if nothing answers."""
+        try:
+            self.request("GET", "/readyz", timeout=5.0)
+        except ApiError:
+            return False
+        return True
+
+
+def parse_events(lines: Iterator[str]) -> Iterator[Event]:
+    """Server-sent events from the lines of a stream; comments are passed over."""
+    fields: dict[str, list[str]] = {}
+    for line in lines:
+        if line.startswith(":"):
+            continue
+        if line:
+            name, _, value = line.partition(":")
+            fields.setdefault(name, []).append(value.removeprefix(" "))
+            continue
+        if "data" in fields:
+            kind = fields.get("event", ["message"])[-1]
+            yield Event(fields.get("id", [""])[-1], kind, json.loads("\n".join(fields["data"])))
+        fields = {}
+
+
+def _checked(response: httpx.Response) -> httpx.Response:
+    if not response.is_error:
+        return response
+    raise _refusal(response)
+
+
+def _refusal(response: httpx.Response) -> ApiError:
+    retry_after = response.headers.get("Retry-After", "")
+    try:
+        error = response.json()["error"]
+        code, message = str(error["code"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        return ApiError(
+            f"{response.url} answered {response.status_code} without an error body; "
+            "is this a skhost server?",
+            status=response.status_code,
+            code="unknown",
+        )
+    return ApiError(
+        message,
+        status=response.status_code,
+        code=code,
+        details=error.get("details"),
+        request_id=error.get("request_id"),
+        retry_after_s=float(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _elapsed(since: float) -> float:
+    return time.monotonic() - since

@@ -1,0 +1,33 @@
+"""Whether the server still takes work, and how much it has accepted."""
+
+import time
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Drain:
+    """Counts the requests being answered; once begun, new ones are refused.
+
+    Only the event loop's thread changes it, except for `begin`, which a signal handler may call.
+    """
+
+    timeout_s: float
+    active: int = 0
+    began_at: float | None = None
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new work is refused."""
+        return self.began_at is not None
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the server may stop: nothing is left, or its time is up."""
+        if self.began_at is None:
+            return False
+        return self.active == 0 or time.monotonic() - self.began_at >= self.timeout_s
+
+    def begin(self) -> None:
+        """Refuse new work from now on."""
+        if self.began_at is None:
+            self.began_at = time.monotonic()

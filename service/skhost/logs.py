@@ -1,0 +1,57 @@
+"""Logging: one `dictConfig`, applied by the command line and by nobody else."""
+
+import json
+import logging
+import logging.config
+from datetime import UTC, datetime
+from typing import Any
+
+# What every LogRecord has; anything else on a record was passed as `extra`.
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
+
+_LIBRARIES = ("httpx", "httpcore", "rq", "transformers", "fsspec", "sse_starlette", "asyncio")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (UTC), level, logger, message and what came as `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def logging_config(level: str, log_format: str) -> dict[str, Any]:
+    """The `dictConfig` for a level name and "text" or "json"; everything goes to stderr."""
+    formatters: dict[str, Any] = {
+        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+        "json": {"()": JsonFormatter},
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": formatters,
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": log_format,
+            }
+        },
+        "root": {"level": level.upper(), "handlers": ["stderr"]},
+        # Their info lines tell an operator nothing; warnings still come through.
+        "loggers": {name: {"level": "WARNING"} for name in _LIBRARIES}
+        | {"uvicorn.error": {"level": "WARNING"}, "uvicorn.access": {"level": "WARNING"}},
+    }
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Set the process's logging up; called once, by the command line."""
+    logging.config.dictConfig(logging_config(level, log_format))

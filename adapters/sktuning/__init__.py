@@ -26,7 +26,7 @@ _HOME = {
     "Task": "config",
     "TextInput": "data",
     "TextOffset": "config",
-    "TrainedAdapter": "training.trained",
+    "TrainedAdapter": "training.progress",
     "Trainer": "training.trainer",
     "TrainingConfig": "config",
     "Transform": "config",

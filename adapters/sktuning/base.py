@@ -33,6 +33,7 @@ class FrozenBase:
         identity: name and digest; adapters carry it.
         family: transformers' model type.
         is_causal: whether tokens see only what stands before them.
+        is_rotary: whether positions are relative, turned into keys and queries.
         max_length: tokens a row may have, prompt included.
         num_layers, hidden_size, embedding_size: L, H, E.
         path: how rows are batched.
@@ -46,6 +47,7 @@ class FrozenBase:
         self.identity = identity
         self.family: str = config.model_type
         self.is_causal = families.is_causal(model)
+        self.is_rotary = families.is_rotary(model)
         self.max_length = families.max_length(config)
         self.num_layers = int(config.num_hidden_layers)
         self.hidden_size = int(config.hidden_size)

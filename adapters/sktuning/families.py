@@ -43,3 +43,8 @@ def is_causal(model: Any) -> bool:
     if flags:
         return all(flags)
     return bool(model.config.model_type in {"bloom", "gptj", "mpt"})
+
+
+def is_rotary(model: Any) -> bool:
+    """Whether positions are turned into keys and queries rather than added to embeddings."""
+    return any("rotary" in type(module).__name__.lower() for module in model.modules())

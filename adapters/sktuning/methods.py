@@ -23,8 +23,8 @@ def make_encoder(base: FrozenBase, semantics: Semantics, config: AdapterConfig) 
     return encoder.to(base.device)
 
 
-def default_offset(base: FrozenBase, uses_rotary: bool) -> TextOffset:
+def default_offset(base: FrozenBase) -> TextOffset:
     """Where texts begin: absolute encoders share positions with the prompt, others come after."""
-    if base.is_causal or uses_rotary:
+    if base.is_causal or base.is_rotary:
         return TextOffset.AFTER_PROMPT
     return TextOffset.SHARED

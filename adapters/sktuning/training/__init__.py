@@ -1,0 +1,1 @@
+"""Training an adapter: one loop over packed batches that yields its progress."""

@@ -1,0 +1,67 @@
+"""A training's state on disk: one safetensors file, replaced at once, so never half written."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sktuning.errors import ArtifactCorrupt
+
+NAME = "checkpoint.safetensors"
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a training stands.
+
+    Attributes:
+        step: optimiser steps done.
+        best_score, best_step: of the best evaluation so far.
+        stale: evaluations since then.
+        seconds: computed so far, over all attempts.
+        history: the evaluations.
+        fingerprint: of data and settings; a checkpoint of another training is not resumed.
+    """
+
+    step: int = 0
+    best_score: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    fingerprint: str = ""
+
+
+def save_checkpoint(directory: Path, position: Position, tensors: Mapping[str, Tensor]) -> None:
+    """Replace the checkpoint in `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    aside = directory / f".{NAME}.{os.getpid()}"
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(plain, aside, metadata={"position": json.dumps(asdict(position))})
+    with aside.open("rb") as file:
+        os.fsync(file.fileno())
+    aside.replace(directory / NAME)
+
+
+def load_checkpoint(directory: Path) -> tuple[Position, dict[str, Tensor]] | None:
+    """The checkpoint in `directory`; None when there is none.
+
+    Raises:
+        ArtifactCorrupt: there is one and it cannot be read.
+    """
+    path = directory / NAME
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            values: dict[str, Any] = json.loads(file.metadata()["position"])
+            return Position(**values), {n: file.get_tensor(n) for n in names}
+    except Exception as error:
+        raise ArtifactCorrupt(f"the checkpoint {path.name} cannot be read: {error}") from error

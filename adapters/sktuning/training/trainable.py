@@ -1,0 +1,51 @@
+"""What is trained: a prompt encoder and a head, on top of the frozen base."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sktuning.classify import Classifier, pool
+from sktuning.config import AdapterConfig
+from sktuning.heads import Head
+from sktuning.methods import make_encoder
+from sktuning.semantics import Semantics
+from sktuning.tokens import EncodedRow
+
+
+class Trainable(nn.Module):
+    """Rows to logits through the frozen base; the base itself is not among the parameters."""
+
+    def __init__(self, classifier: Classifier, semantics: Semantics, config: AdapterConfig) -> None:
+        super().__init__()
+        base = classifier.base
+        torch.manual_seed(config.seed)
+        self.encoder = make_encoder(base, semantics, config)
+        self.head = nn.Linear(base.hidden_size, config.num_outputs).to(base.device)
+        self._classifier = classifier
+        self._config = config
+
+    def forward(self, rows: Sequence[EncodedRow], keep: Tensor | None = None) -> Tensor:
+        """Logits (R, C), or (known words, C); `keep` scales the pooled vector's parts (dropout)."""
+        pooled = self.pooled(rows)
+        logits: Tensor = self.head(pooled if keep is None else pooled * keep)
+        return logits
+
+    def pooled(self, rows: Sequence[EncodedRow]) -> Tensor:
+        """What the head reads: (R, H), or (known words, H)."""
+        state = self.encoder()
+        hidden = self._classifier.hidden([(row, self._config, state) for row in rows])
+        return pool(hidden, rows, self._config)
+
+    def set_head(self, head: Head) -> None:
+        """Put fitted weights into the head."""
+        with torch.no_grad():
+            self.head.weight.copy_(head.weight)
+            self.head.bias.copy_(head.bias)
+
+    def served_head(self) -> Head:
+        """The head as constants."""
+        return Head(
+            self.head.weight.detach().float().cpu().clone(),
+            self.head.bias.detach().float().cpu().clone(),
+        )

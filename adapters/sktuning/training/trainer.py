@@ -1,0 +1,338 @@
+"""The training loop: straight, resumable, and observed from outside through what it yields."""
+
+import hashlib
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from sktuning import evaluate, golden, wording
+from sktuning.adapter import Adapter
+from sktuning.base import FrozenBase
+from sktuning.classify import Classifier
+from sktuning.config import AdapterConfig, AdapterSpec, Pooling
+from sktuning.data import Dataset, Example
+from sktuning.errors import TrainingCancelled
+from sktuning.methods import default_offset
+from sktuning.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from sktuning.training.objective import EncodedExample, Objective
+from sktuning.training.optimiser import Optimiser
+from sktuning.training.progress import Progress, TrainedAdapter
+from sktuning.training.trainable import Trainable
+from sktuning.training.warmstart import fit_head
+
+WARM_START_ROWS = 4000
+CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
+
+
+class Trainer:
+    """Trains one adapter on one dataset.
+
+    Args:
+        base: the frozen base; it is not changed.
+        dataset: rows to learn from and rows to judge by.
+        spec: what the user chose.
+        checkpoint_dir: where to keep a checkpoint; one that is there is resumed.
+        should_stop: asked before every step; True ends the training after a checkpoint.
+
+    Attributes:
+        resumed_from: the step of the checkpoint that was found, or None.
+    """
+
+    def __init__(
+        self,
+        base: FrozenBase,
+        dataset: Dataset,
+        spec: AdapterSpec,
+        *,
+        checkpoint_dir: Path | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._training = spec.training
+        self._classifier = Classifier(base)
+        self._dataset = dataset
+        self._config = make_config(self._classifier, dataset, spec)
+        self._checkpoint_dir = checkpoint_dir
+        self._should_stop = should_stop
+        self._accelerator = Accelerator(
+            cpu=base.device.type == "cpu", mixed_precision=spec.training.mixed_precision
+        )
+        self._objective = Objective(self._config, dataset.train)
+        max_length = min(spec.training.max_length, base.max_length)
+        self._rows = self._objective.encode(dataset.train, self._classifier.encoder, max_length)
+        self._max_length = max_length
+        semantics = self._classifier.semantics.get(self._config.prompt_text)
+        self._model = Trainable(self._classifier, semantics, self._config)
+        self._optimiser = Optimiser(self._model, self._training, self._num_steps, self._accelerator)
+        self._best: dict[str, Tensor] = {}
+        self._clock = self._counted = self._last_save = time.monotonic()
+        self._first_step = 0
+        self._position = Position(fingerprint=_fingerprint(self._config, spec, dataset))
+        self.resumed_from = self._resume()
+
+    @property
+    def config(self) -> AdapterConfig:
+        """The new adapter's configuration."""
+        return self._config
+
+    def run(self) -> Iterator[Progress]:
+        """Train; yields once a step at most.
+
+        Raises:
+            TrainingCancelled: `should_stop` said so; a checkpoint was written first.
+        """
+        if self._position.step == 0:
+            self._stop_if_asked()
+            yield self._progress("warm-start")
+            self._warm_start()
+        self._clock = self._counted = self._last_save = time.monotonic()
+        self._first_step = self._position.step
+        while self._position.step < self._num_steps and not self._is_stale:
+            self._stop_if_asked()
+            loss = self._step()
+            yield self._progress("training", loss=loss)
+            if self._evaluation_is_due:
+                yield self._evaluate()
+            self._save_if_due()
+
+    def finish(self) -> TrainedAdapter:
+        """The best adapter, materialised, with metrics computed through the served path."""
+        if self._best:
+            self._model.load_state_dict(self._best)
+        adapter = self._materialise()
+        metrics = self._score(adapter)
+        name = evaluate.MAIN_METRIC[self._config.task]
+        served = adapter.to(self._classifier.base.device, self._classifier.base.dtype)
+        examples = self._dataset.held_out or self._dataset.train
+        self._add_time()
+        return TrainedAdapter(
+            adapter=adapter,
+            metrics=metrics,
+            main_metric=name,
+            main_score=float(metrics[name]),
+            golden=golden.record(self._classifier, served, examples),
+            trainable={n: p.detach().cpu() for n, p in self._model.named_parameters()},
+            training=self._training,
+            label_counts=count_labels(self._dataset.train),
+            num_train=len(self._rows),
+            num_held_out=len(self._dataset.held_out),
+            num_truncated=sum(1 for example in self._rows if example.row.num_dropped),
+            num_steps=self._position.step,
+            seconds=self._position.seconds,
+            history=tuple(self._position.history),
+        )
+
+    # the plan
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return math.ceil(len(self._rows) / self._training.batch_size)
+
+    @property
+    def _num_steps(self) -> int:
+        return self._steps_per_epoch * self._training.epochs
+
+    @property
+    def _evaluation_is_due(self) -> bool:
+        every = max(self._steps_per_epoch // self._training.evaluations_per_epoch, 1)
+        step = self._position.step
+        return step == self._num_steps or step % every == 0
+
+    @property
+    def _is_stale(self) -> bool:
+        return 0 < self._training.patience <= self._position.stale
+
+    def _batch(self, step: int) -> list[EncodedExample]:
+        """The rows of a step: a permutation an epoch, the same on every run of the same seed."""
+        epoch, at = divmod(step, self._steps_per_epoch)
+        generator = torch.Generator().manual_seed(self._training.seed * 1000 + epoch)
+        order = torch.randperm(len(self._rows), generator=generator).tolist()
+        size = self._training.batch_size
+        return [self._rows[i] for i in order[at * size : (at + 1) * size]]
+
+    # the work
+
+    def _warm_start(self) -> None:
+        """Fit the head on what the base says with the semantic prompt in front, before training."""
+        began = time.monotonic()
+        generator = torch.Generator().manual_seed(self._training.seed)
+        order = torch.randperm(len(self._rows), generator=generator).tolist()
+        rows = [self._rows[i] for i in order[:WARM_START_ROWS]]
+        rows.sort(key=lambda example: len(example.row))
+        with torch.no_grad():
+            pooled = [
+                self._model.pooled([e.row for e in rows[i : i + 64]]).cpu()
+                for i in range(0, len(rows), 64)
+            ]
+        targets = [e.target for e in rows]
+        head = fit_head(
+            torch.cat(pooled),
+            lambda logits: self._objective.loss(logits, targets),
+            self._config.num_outputs,
+        )
+        self._model.set_head(head)
+        self._position.seconds += time.monotonic() - began
+
+    def _step(self) -> float:
+        batch = self._batch(self._position.step)
+        share = batch[self._accelerator.process_index :: self._accelerator.num_processes] or batch
+        rows = [e.row for e in share]
+        generator = torch.Generator().manual_seed(
+            self._training.seed * 1_000_003 + self._position.step
+        )
+        keep = self._dropout(generator)
+        with self._accelerator.autocast():
+            logits = self._optimiser.model(rows, keep)
+        loss = self._objective.loss(logits.float(), [e.target for e in share])
+        self._optimiser.step(loss)
+        self._position.step += 1
+        return float(loss.detach())
+
+    def _dropout(self, generator: torch.Generator) -> Tensor | None:
+        """One mask a step over the pooled vector's parts, scaled so that its mean is one."""
+        rate = self._training.head_dropout
+        if not rate:
+            return None
+        kept = torch.rand(self._model.head.in_features, generator=generator) >= rate
+        return (kept / (1 - rate)).to(self._classifier.base.device)
+
+    def _evaluate(self) -> Progress:
+        metrics = evaluate.scalars(self._score(self._materialise()))
+        score = metrics[evaluate.MAIN_METRIC[self._config.task]]
+        position = self._position
+        is_best = position.best_score is None or score > position.best_score
+        if is_best:
+            position.best_score, position.best_step, position.stale = score, position.step, 0
+            self._best = {n: v.detach().clone() for n, v in self._model.state_dict().items()}
+        else:
+            position.stale += 1
+        position.history.append({"step": float(position.step), **metrics})
+        return self._progress("evaluating", metrics=metrics, is_best=is_best)
+
+    def _score(self, adapter: Adapter) -> dict[str, Any]:
+        base = self._classifier.base
+        return evaluate.evaluate(
+            self._classifier,
+            adapter.to(base.device, base.dtype),
+            self._dataset.held_out,
+            max_length=self._max_length,
+        )
+
+    @torch.no_grad()
+    def _materialise(self) -> Adapter:
+        """The current parameters as constants, in float32 on the processor."""
+        state = self._model.encoder().to("cpu", torch.float32)
+        head = self._objective.scale.unscale(self._model.served_head())
+        return Adapter(self._config, state, head)
+
+    # being watched and interrupted
+
+    def _progress(self, phase: Any, **values: Any) -> Progress:
+        step = self._position.step
+        rate = eta = None
+        if phase != "warm-start" and step > self._first_step:
+            per_step = (time.monotonic() - self._clock) / (step - self._first_step)
+            rate = self._training.batch_size / per_step
+            eta = per_step * (self._num_steps - step)
+        return Progress(
+            phase,
+            step,
+            self._num_steps,
+            epoch=step / self._steps_per_epoch,
+            learning_rate=self._optimiser.learning_rate,
+            rows_per_s=rate,
+            eta_s=eta,
+            **values,
+        )
+
+    def _stop_if_asked(self) -> None:
+        if self._should_stop():
+            if self._position.step:
+                self._save()
+            raise TrainingCancelled(f"stopped at step {self._position.step} of {self._num_steps}")
+
+    def _save_if_due(self) -> None:
+        if time.monotonic() - self._last_save >= self._training.checkpoint_every_s:
+            self._save()
+
+    def _add_time(self) -> None:
+        now = time.monotonic()
+        self._position.seconds += now - self._counted
+        self._counted = now
+
+    def _save(self) -> None:
+        self._last_save = time.monotonic()
+        self._add_time()
+        if self._checkpoint_dir is None or not self._accelerator.is_main_process:
+            return
+        tensors = {f"model.{n}": t for n, t in self._model.state_dict().items()}
+        tensors |= {f"best.{n}": t for n, t in self._best.items()}
+        tensors |= {f"optimiser.{n}": t for n, t in self._optimiser.tensors().items()}
+        save_checkpoint(self._checkpoint_dir, self._position, tensors)
+
+    def _resume(self) -> int | None:
+        found = None if self._checkpoint_dir is None else load_checkpoint(self._checkpoint_dir)
+        if found is None or found[0].fingerprint != self._position.fingerprint:
+            return None
+        self._position, tensors = found
+        self._model.load_state_dict(_under(tensors, "model."))
+        self._best = _under(tensors, "best.")
+        self._optimiser.restore(_under(tensors, "optimiser."), self._position.step)
+        return self._position.step
+
+
+def make_config(classifier: Classifier, dataset: Dataset, spec: AdapterSpec) -> AdapterConfig:
+    """The configuration of a new adapter: what the user chose, and sense for the rest.
+
+    Raises:
+        ConfigError: the prompt text cannot be a prompt.
+    """
+    base = classifier.base
+    text = spec.prompt_text or wording.default_prompt(
+        dataset.task, dataset.labels, is_pair=dataset.is_pair
+    )
+    return AdapterConfig(
+        task=dataset.task,
+        labels=dataset.labels,
+        base=base.identity,
+        method=spec.method,
+        transform=spec.transform,
+        start=spec.start,
+        rank=spec.rank,
+        prompt_text=text,
+        num_virtual_tokens=classifier.semantics.get(text).length,
+        text_offset=default_offset(base),
+        pooling=spec.pooling or Pooling.MEAN,
+        is_pair=dataset.is_pair,
+        pair_template=CAUSAL_PAIR_TEMPLATE if dataset.is_pair and base.is_causal else "",
+        seed=spec.training.seed,
+    )
+
+
+def count_labels(examples: Sequence[Example]) -> dict[str, int]:
+    """Rows a label (words a tag); empty for numbers."""
+    counts: Counter[str] = Counter()
+    for example in examples:
+        if isinstance(example.target, tuple):
+            counts.update(example.target)
+        elif isinstance(example.target, str):
+            counts[example.target] += 1
+    return dict(counts)
+
+
+def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _fingerprint(config: AdapterConfig, spec: AdapterSpec, dataset: Dataset) -> str:
+    """Tells one training from another, so that a stale checkpoint is never continued."""
+    digest = hashlib.sha256(repr((config.to_dict(), spec.training.to_dict())).encode())
+    for example in dataset.train:
+        digest.update(repr((example.input, example.target)).encode())
+    return digest.hexdigest()

@@ -7,7 +7,6 @@ SELF_TEST_TTL_S: Final = 30 * 24 * 3600
 JOB_TTL_S: Final = 30 * 24 * 3600  # after its end; set on a job's record, events and report
 IDEMPOTENCY_TTL_S: Final = 24 * 3600
 WORKER_TTL_S: Final = 20
-NAME_LOCK_TTL_S: Final = 24 * 3600
 EVENTS_MAX_LENGTH: Final = 2_000
 
 
@@ -78,16 +77,20 @@ class Keys:
         """Sorted set: job id → Unix time of its submission. Stays; ids whose record is gone go."""
         return self._key("jobs")
 
+    def active_jobs(self) -> str:
+        """Sorted set: id of a job that has not ended → Unix time of its queueing. Until its end."""
+        return self._key("jobs", "active")
+
     def job(self, job_id: str) -> str:
         """Hash: a training job's record, the truth about it. JOB_TTL_S after its end."""
         return self._key("job", job_id)
 
     def job_events(self, job_id: str) -> str:
-        """Stream of JSON events, about EVENTS_MAX_LENGTH of them. JOB_TTL_S after its end."""
+        """Stream: kind and JSON data of EVENTS_MAX_LENGTH events. JOB_TTL_S after the job's end."""
         return self._key("job", job_id, "events")
 
     def job_report(self, job_id: str) -> str:
-        """String: JSON of what the upload held and of the metrics. JOB_TTL_S after its end."""
+        """String: JSON of what the upload held. JOB_TTL_S after the job's end."""
         return self._key("job", job_id, "report")
 
     def job_fence(self, job_id: str) -> str:
@@ -98,11 +101,15 @@ class Keys:
         return self._key("job", job_id, "fence")
 
     def job_cancel(self, job_id: str) -> str:
-        """String: "1" while the job is asked to stop. JOB_TTL_S."""
+        """String: "1" while the job is asked to stop. Until it ends or is resumed."""
         return self._key("job", job_id, "cancel")
 
     def name_lock(self, name: str) -> str:
-        """String: id of the job that trains this adapter name now. NAME_LOCK_TTL_S, renewed."""
+        """String: id of the job that trains this adapter name now. Until the job ends.
+
+        It goes in the same step as the job ends; whoever finds the lock of a job that has ended,
+        or is gone, may take it.
+        """
         return self._key("name-lock", name)
 
     def idempotency(self, token: str) -> str:
@@ -114,5 +121,5 @@ class Keys:
         return self._key("workers")
 
     def worker(self, worker_id: str) -> str:
-        """Hash: a live worker's host, pid, base and job. WORKER_TTL_S, renewed by heartbeats."""
+        """Hash: a live worker's host, pid, start and job. WORKER_TTL_S, renewed by heartbeats."""
         return self._key("worker", worker_id)

@@ -1,0 +1,93 @@
+"""The training process: `python -m skhost.jobs.run JOB DISPATCH WORKER PARENT`.
+
+Started by `skhost.jobs.launch` for one attempt at one job. The event loop has the main thread;
+torch has another, so that heartbeats, cancelling and signals never wait for a forward.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+
+from skhost.jobs.attempt import Attempt, Ending, Work
+from skhost.jobs.jobs import Jobs
+from skhost.jobs.launch import die_with
+from skhost.jobs.ledger import Ledger
+from skhost.jobs.line import Line, StopReason
+from skhost.jobs.record import Job
+from skhost.keys import Keys
+from skhost.logs import configure_logging
+from skhost.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_PATIENCE: Final = 60  # tries of a command at up to 1 s each
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an attempt's work is made of."""
+
+    settings: Settings
+    redis: Redis
+    keys: Keys
+    job: Job
+    line: Line
+
+
+WorkFactory = Callable[[Context], Work]
+
+
+def main(arguments: Sequence[str], make_work: WorkFactory) -> int:
+    """Make one attempt at a job; returns the exit code."""
+    job_id, dispatch, worker, parent = arguments
+    die_with(int(parent))
+    settings = Settings()
+    os.nice(settings.worker_nice)
+    configure_logging(settings.log_level, settings.log_format)
+    return int(asyncio.run(_attempt(settings, job_id, int(dispatch), worker, make_work)))
+
+
+async def _attempt(
+    settings: Settings, job_id: str, dispatch: int, worker: str, make_work: WorkFactory
+) -> Ending:
+    keys = Keys(settings.tenant)
+    async with _patient_client(str(settings.redis_url)) as redis:
+        ledger, line = Ledger(redis, keys), Line()
+        claim = await ledger.claim(job_id, dispatch, worker)
+        if claim is None:
+            log.info("job %s is no longer for this queue entry", job_id)
+            return Ending.DONE
+        job = await Jobs(redis, keys).get(job_id)
+        attempt = Attempt(ledger, job, claim, line)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, attempt.stop, StopReason.HANDED_BACK)
+        return await attempt.run(make_work(Context(settings, redis, keys, job, line)))
+
+
+def _patient_client(url: str) -> Redis:
+    """A client that waits for a Redis that is restarting."""
+    retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), _PATIENCE)
+    return Redis.from_url(url, decode_responses=True, retry=retry)
+
+
+def leave(code: int) -> None:
+    """End the process at once: a thread cut off in torch would keep it for minutes."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    from skhost.jobs.training import Training
+
+    leave(main(sys.argv[1:], Training))

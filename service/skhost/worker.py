@@ -1,0 +1,133 @@
+"""The worker: takes training jobs from the queue, one at a time, and watches over them.
+
+Knows RQ, processes and signals; never imports torch: each job runs in a process of its own.
+"""
+
+import logging
+import os
+import signal
+import socket
+from time import time
+from typing import Any, Final
+from uuid import uuid4
+
+from redis import Redis
+from redis.client import Pipeline
+from rq import Queue, Worker
+from rq.job import Job as Entry
+from rq.serializers import JSONSerializer
+
+from skhost.jobs.launch import PROGRAM, Launcher, die_with, entry_class, training_environment
+from skhost.jobs.queue import (
+    IDLE_S,
+    LEASE_S,
+    MAINTENANCE_S,
+    MONITORING_S,
+    TrainingQueue,
+    patient_client,
+    training_queue,
+)
+from skhost.jobs.queue import WORKER_TTL_S as RQ_WORKER_TTL_S
+from skhost.jobs.sweep import sweep
+from skhost.keys import WORKER_TTL_S, Keys
+from skhost.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_NAME_BYTES: Final = 4
+
+
+class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
+    """An RQ worker whose leases are short, whose horse dies with it, and which hands back."""
+
+    queue_class = TrainingQueue
+
+    def __init__(self, client: Redis, keys: Keys, launcher: Launcher, name: str) -> None:
+        super().__init__(
+            [training_queue(client, keys)],
+            name=name,
+            connection=client,
+            job_class=entry_class(launcher, name),
+            serializer=JSONSerializer,
+            worker_ttl=RQ_WORKER_TTL_S,
+            job_monitoring_interval=MONITORING_S,
+            maintenance_interval=MAINTENANCE_S,
+        )
+        self._keys = keys
+        self._started_at = time()
+
+    @property
+    def dequeue_timeout(self) -> int:
+        """Seconds to block for work before leases are looked at again."""
+        return IDLE_S
+
+    def get_heartbeat_ttl(self, job: Entry, working_time: float = 0.0) -> int:
+        """Seconds after the last heartbeat until another worker takes the entry."""
+        return LEASE_S
+
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Tell RQ, and our own record of workers, that this one lives."""
+        super().heartbeat(timeout, pipeline=pipeline)
+        if not self._is_horse:
+            self._record(self.connection if pipeline is None else pipeline)
+
+    def run_maintenance_tasks(self) -> None:
+        """Bring back what a dead worker held: RQ's expired leases, then what RQ lost."""
+        super().run_maintenance_tasks()
+        sweep(self.connection, self._keys, self.queues[0])
+
+    def setup_work_horse_signals(self) -> None:
+        """In the horse: die with the worker, and leave signals to the training process."""
+        die_with(self.pid)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def fork_work_horse(self, job: Entry, queue: Queue) -> None:
+        """Start the horse; if SIGTERM came in between, pass it on."""
+        super().fork_work_horse(job, queue)
+        if self._stop_requested:
+            self.kill_horse(signal.SIGTERM)
+
+    def handle_warm_shutdown_request(self) -> None:
+        """SIGTERM: the training process writes a checkpoint and hands its job back."""
+        super().handle_warm_shutdown_request()
+        if self.horse_pid:
+            self.kill_horse(signal.SIGTERM)
+
+    def register_death(self) -> None:
+        """Take this worker out of the records."""
+        super().register_death()
+        self.connection.zrem(self._keys.workers(), self.name)
+        self.connection.delete(self._keys.worker(self.name))
+
+    def _record(self, connection: Any) -> None:
+        key = self._keys.worker(self.name)
+        values = {
+            "host": socket.gethostname(),
+            "pid": str(self.pid),
+            "started_at": str(self._started_at),
+            "job": self._job_id(),
+        }
+        connection.hset(key, mapping=values)
+        connection.expire(key, WORKER_TTL_S)
+        connection.zadd(self._keys.workers(), {self.name: time()})
+
+    def _job_id(self) -> str:
+        entry = next(iter(self.executions.values()), None)
+        return "" if entry is None else str(entry.job_id).rsplit("-", 1)[0]
+
+
+def run_worker(settings: Settings, *, program: tuple[str, ...] = PROGRAM) -> None:
+    """Work until SIGTERM or SIGINT. `settings.redis_url` must be there.
+
+    Raises:
+        ValueError: there is no Redis to work for.
+    """
+    if settings.redis_url is None:
+        raise ValueError("a worker needs redis_url: the server whose jobs it takes")
+    client = patient_client(settings.redis_url)
+    launcher = Launcher(program, training_environment(settings))
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:_NAME_BYTES]}"
+    worker = TrainingWorker(client, Keys(settings.tenant), launcher, name)
+    log.info("worker %s takes training jobs", name)
+    worker.work(logging_level=None)
+    log.info("worker %s has ended", name)

@@ -57,6 +57,16 @@ def test_intents_has_the_rows_and_labels_that_its_readme_counts() -> None:
     assert len(set(counts.values())) == 1
 
 
+def test_pairs_has_the_rows_and_labels_that_its_readme_counts() -> None:
+    with (EXAMPLES / "pairs.tsv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    assert all(set(row) == {"text", "text_pair", "label"} and all(row.values()) for row in rows)
+    assert len({(row["text"], row["text_pair"]) for row in rows}) == len(rows)
+    counts = Counter(row["label"] for row in rows)
+    counted = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    assert f"| {len(rows)} | `text`, `text_pair`, `label` | {counted} |" in _table_row("pairs.tsv")
+
+
 def _feedback() -> list[dict[str, str]]:
     lines = (EXAMPLES / "feedback.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]

@@ -25,7 +25,7 @@ help: ## this list
 install: $(INSTALLED) ## make .venv with the pinned dependencies
 
 demo: $(INSTALLED) ## train and serve a first adapter, and stay up (ARGS=--exit: end by itself)
-	@$(VENV)/bin/skhost demo $(ARGS)
+	@$(PY) examples/demo.py $(ARGS)
 
 test: $(INSTALLED) $(TEST_BASE) ## all tests, with branch coverage (ARGS: passed to pytest)
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)

@@ -5,6 +5,7 @@ python docs/generate.py --check   say which are out of date and exit with 1
 """
 
 import argparse
+import ast
 import sys
 import types
 import typing
@@ -31,6 +32,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "cli.md": command_line,
         "metrics.md": metrics,
         "http.md": http,
+        "modules.md": modules,
     }
 
 
@@ -114,12 +116,12 @@ def _default(value: Any) -> str:
 
 def errors() -> str:
     """Every error code, from the classes of `skhost.errors`."""
-    from skhost.api.errors import HTTP_CODES
+    from skhost.api.errors import _HTTP_CODES
 
     own = [(kind.status, kind.code, _sentence(kind)) for kind in _subclasses(ServiceError)]
     plain = [
         (status, code, "The HTTP request itself is wrong: its path, method, type or size.")
-        for status, code in HTTP_CODES.items()
+        for status, code in _HTTP_CODES.items()
         if (status, code) not in {(s, c) for s, c, _ in own}
     ]
     last = [(500, "internal", "A fault of the server; its log has it under the request's id.")]
@@ -316,6 +318,35 @@ def _json_type(field: dict[str, Any]) -> str:
 def _json_default(field: dict[str, Any]) -> str:
     default = field.get("default")
     return "" if default is None else f"`{str(default).lower()}`"
+
+
+# modules
+
+
+def modules() -> str:
+    """Every module with the first sentence of its docstring."""
+    packages = [HERE.parent / "adapters" / "sktuning", HERE.parent / "service" / "skhost"]
+    return _page(
+        "Modules",
+        "What each file is for, from its own first line. "
+        "[Architecture](architecture.md) has the way through them.",
+        *(part for package in packages for part in _package(package)),
+    )
+
+
+def _package(package: Path) -> Iterator[str]:
+    folders = sorted({path.parent for path in package.rglob("*.py")})
+    for folder in folders:
+        rows = [(f"`{path.name}`", _purpose(path)) for path in sorted(folder.glob("*.py"))]
+        kept = [row for row in rows if row[1]]
+        if kept:
+            title = f"## `{folder.relative_to(HERE.parent)}/`"
+            yield f"{title}\n\n{_table(('module', 'what it is for'), kept)}"
+
+
+def _purpose(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return " ".join((docstring or "").split("\n\n")[0].split())
 
 
 # pages

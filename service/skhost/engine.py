@@ -1,0 +1,322 @@
+"""From texts and adapter names to answers: resolve, pin, tokenise, submit, decode."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+
+from skhost.answers import AdapterAnswer, ClassifyOptions, Timings
+from skhost.batcher import Batcher, Done, Work
+from skhost.errors import DeadlineExceeded, Draining, InvalidRequest
+from skhost.metrics import Metrics
+from skhost.names import AdapterRef
+from skhost.readiness import Readiness
+from skhost.records import VersionRecord
+from skhost.registry import Registry
+from skhost.residency import Residency
+from sktuning.adapter import Adapter
+from sktuning.classify import Classifier
+from sktuning.config import AdapterConfig, Task
+from sktuning.data import TextInput
+from sktuning.decode import DecodeOptions, decode
+from sktuning.errors import InputError, InputTooLong
+from sktuning.tokens import EncodedRow
+
+__all__ = ["AdapterAnswer", "ClassifyOptions", "Engine", "Timings"]
+
+TEXT_THREADS = 2  # tokenising and decoding hold the interpreter lock for most of their time
+
+Returned = TypeVar("Returned")
+Row = tuple[EncodedRow, Adapter]
+RowWork = Work[Row, np.ndarray]
+Encoded = Sequence[EncodedRow | InputError]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One adapter's share of a request."""
+
+    record: VersionRecord
+    adapter: Adapter
+    encoded: Encoded
+    works: Sequence[RowWork | None]  # None: its input could not be encoded
+
+
+class Engine:
+    """Classifies texts with adapters by name.
+
+    It only uses its parts; whoever made them closes them (see `skhost.serving`).
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        registry: Registry,
+        residency: Residency,
+        batcher: Batcher[Row, np.ndarray],
+        readiness: Readiness,
+        metrics: Metrics,
+    ) -> None:
+        self.classifier = classifier
+        self.registry = registry
+        self.residency = residency
+        self.batcher = batcher
+        self.readiness = readiness
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(TEXT_THREADS, "skhost-text")
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._is_draining = False
+
+    async def classify(
+        self,
+        refs: Sequence[AdapterRef],
+        inputs: Sequence[TextInput],
+        options: ClassifyOptions,
+        deadline: float,
+    ) -> list[AdapterAnswer]:
+        """Every adapter's answer to every input.
+
+        Args:
+            deadline: the event loop's time by which the answers are of use.
+
+        Raises:
+            AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
+            BaseIncompatible, AdapterUnusable: an adapter cannot answer here.
+            Overloaded, PayloadTooLarge: too much waits, or would.
+            DeadlineExceeded: it took too long; what was not yet run will not be.
+            Draining: no new requests are taken.
+            InvalidRequest, sktuning.ConfigError: nothing to do, or options that cannot work.
+        """
+        if not refs or not inputs:
+            raise InvalidRequest("name at least one adapter and send at least one text")
+        with self._accepted():
+            try:
+                async with asyncio.timeout_at(deadline) as limit:
+                    return await self._classify(refs, inputs, options, deadline)
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                self._metrics.drop("timeout", 1)
+                raise DeadlineExceeded(
+                    "the request was not answered within its time; send fewer texts at once or "
+                    "try again later"
+                ) from None
+
+    async def ready(self, timeout_s: float = 5.0) -> None:
+        """Return if a request could be answered now; runs a real forward.
+
+        Raises:
+            NotReady, Draining: why not.
+        """
+        if self._is_draining:
+            raise Draining("the server is shutting down")
+        await self.readiness.check(timeout_s)
+
+    async def drain(self) -> None:
+        """Take no new requests and wait until all accepted ones have been answered."""
+        self._is_draining = True
+        await self._idle.wait()
+        await self.batcher.drain()
+
+    async def close(self) -> None:
+        """Take no new requests; tokenising and decoding stop."""
+        self._is_draining = True
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @contextmanager
+    def _accepted(self) -> Iterator[None]:
+        if self._is_draining:
+            raise Draining("the server is shutting down; send the request to another replica")
+        self._active += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._active -= 1
+            if not self._active:
+                self._idle.set()
+
+    async def _classify(
+        self,
+        refs: Sequence[AdapterRef],
+        inputs: Sequence[TextInput],
+        options: ClassifyOptions,
+        deadline: float,
+    ) -> list[AdapterAnswer]:
+        decoding = options.decoding
+        clock = _Clock()
+        async with AsyncExitStack() as pins:
+            pinned = await self._pin(refs, pins)
+            pin_s = clock.lap()
+            encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
+            tokenise_s = clock.lap()
+            parts = [
+                self._part(record, adapter, rows, deadline)
+                for (record, adapter), rows in zip(pinned, encoded, strict=True)
+            ]
+            done = await self._run([work for part in parts for work in part.works if work])
+            clock.lap()
+            results = await self._in_thread(_decode, parts, inputs, decoding)
+            decode_s = clock.lap()
+        timings = Timings(
+            pin_s,
+            tokenise_s,
+            max((each.queued_s for each in done), default=0.0),
+            max((each.run_s for each in done), default=0.0),
+            decode_s,
+        )
+        self._metrics.stage("tokenise", tokenise_s)
+        self._metrics.stage("decode", decode_s)
+        return [self._answer(p, r, timings) for p, r in zip(parts, results, strict=True)]
+
+    async def _pin(
+        self, refs: Sequence[AdapterRef], pins: AsyncExitStack
+    ) -> list[tuple[VersionRecord, Adapter]]:
+        """Each reference's version, kept in memory until `pins` is closed."""
+        records = [await self.registry.find(ref) for ref in refs]
+        outcomes = await asyncio.gather(
+            *(pins.enter_async_context(self.residency.pin(record)) for record in records),
+            return_exceptions=True,  # what was pinned beside a failure is on the stack by then
+        )
+        adapters: list[Adapter] = []
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            adapters.append(outcome)
+        return list(zip(records, adapters, strict=True))
+
+    def _encode(
+        self,
+        pinned: Sequence[tuple[VersionRecord, Adapter]],
+        inputs: Sequence[TextInput],
+        truncate: bool,
+    ) -> list[Encoded]:
+        """Each adapter's encoding of the inputs; those that read alike share one."""
+        known: dict[tuple[object, ...], Encoded] = {}
+        encoded = []
+        for _, adapter in pinned:
+            key = self._reading(adapter.config)
+            if key not in known:
+                known[key] = self.classifier.encoder.encode(
+                    inputs, adapter.config, truncate=truncate
+                )
+            encoded.append(known[key])
+        return encoded
+
+    def _reading(self, config: AdapterConfig) -> tuple[object, ...]:
+        """All that an encoding depends on besides the text."""
+        limit = self.classifier.encoder.limit(config)
+        return (config.task is Task.TOKENS, config.is_pair, config.pair_template, limit)
+
+    def _part(
+        self, record: VersionRecord, adapter: Adapter, encoded: Encoded, deadline: float
+    ) -> _Part:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        works = [
+            Work(
+                payload=(row, adapter),
+                queue=record.name,
+                cost=self.classifier.cost(row, adapter),
+                deadline=deadline,
+                submitted_at=now,
+                future=loop.create_future(),
+            )
+            if isinstance(row, EncodedRow)
+            else None
+            for row in encoded
+        ]
+        return _Part(record, adapter, encoded, works)
+
+    async def _run(self, works: Sequence[RowWork]) -> list[Done[np.ndarray]]:
+        """All results, or the first failure; what is not needed any more is not run."""
+        if not works:
+            return []
+        self.batcher.submit(works)
+        futures = [work.future for work in works]
+        try:
+            await asyncio.wait(futures, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            if not all(future.done() for future in futures):
+                self.batcher.discard(works)
+            errors = [future.exception() for future in futures if not future.cancelled()]
+        for error in errors:
+            if error is not None:
+                raise error
+        return [future.result() for future in futures]
+
+    def _answer(
+        self, part: _Part, results: Sequence[dict[str, Any]], timings: Timings
+    ) -> AdapterAnswer:
+        failed = sum("error" in result for result in results)
+        rows = [row for row in part.encoded if isinstance(row, EncodedRow)]
+        self._metrics.classified(
+            part.record.name,
+            ok=len(results) - failed,
+            failed=failed,
+            truncated=sum(row.num_dropped > 0 for row in rows),
+        )
+        return AdapterAnswer(
+            adapter=part.record.name,
+            version=part.record.version,
+            digest=part.record.digest,
+            task=part.adapter.config.task.value,
+            results=results,
+            num_tokens=sum(len(row) for row in rows),
+            timings=timings,
+        )
+
+    async def _in_thread(self, fn: Callable[..., Returned], *args: object) -> Returned:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *args)
+
+
+class _Clock:
+    """Seconds between one lap and the next."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def lap(self) -> float:
+        before, self._last = self._last, time.monotonic()
+        return self._last - before
+
+
+def _decode(
+    parts: Sequence[_Part], inputs: Sequence[TextInput], options: DecodeOptions
+) -> list[list[dict[str, Any]]]:
+    """Each part's items; what went wrong with one is its item's error."""
+    return [
+        [
+            _item(part.adapter.config, row, work, item, options)
+            for row, work, item in zip(part.encoded, part.works, inputs, strict=True)
+        ]
+        for part in parts
+    ]
+
+
+def _item(
+    config: AdapterConfig,
+    row: EncodedRow | InputError,
+    work: RowWork | None,
+    item: TextInput,
+    options: DecodeOptions,
+) -> dict[str, Any]:
+    if isinstance(row, InputError) or work is None:
+        assert isinstance(row, InputError)
+        return _error(row)
+    try:
+        return decode(config, row, item, work.future.result().result, options)
+    except InputError as error:
+        return _error(error)
+
+
+def _error(error: InputError) -> dict[str, Any]:
+    code = "input_too_long" if isinstance(error, InputTooLong) else "invalid_input"
+    return {"error": {"code": code, "message": str(error)}}

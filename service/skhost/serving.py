@@ -1,0 +1,84 @@
+"""The serving parts, put together and taken down in the right order."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+from redis.asyncio import Redis
+
+from skhost.batcher import Batcher
+from skhost.budgets import Budgets, default_device_bytes
+from skhost.catalog import Catalog
+from skhost.engine import Engine
+from skhost.errors import RegistryUnavailable
+from skhost.keys import Keys
+from skhost.limits import Limits
+from skhost.metrics import Metrics
+from skhost.readiness import Readiness
+from skhost.reference import reference_adapter
+from skhost.registry import Registry
+from skhost.residency import Fetches, Residency
+from skhost.runner import Runner
+from skhost.self_tests import SelfTests
+from skhost.settings import Settings
+from sktuning.base import FrozenBase
+from sktuning.classify import Classifier
+
+
+@asynccontextmanager
+async def serving(
+    settings: Settings, base: FrozenBase, store: Fetches, redis: Redis, metrics: Metrics
+) -> AsyncIterator[Engine]:
+    """An engine that answers from entry to exit; on exit what is unanswered fails.
+
+    A registry that does not answer at the start is not an error: the engine is not ready then, and
+    becomes so by itself.
+    """
+    classifier, keys = Classifier(base), Keys(settings.tenant)
+    async with AsyncExitStack() as stack:
+        runner = Runner(classifier, threads=settings.threads)
+        stack.push_async_callback(runner.close)
+        probe = await runner.call(reference_adapter, classifier)
+        tests = SelfTests(classifier, runner, redis, keys)
+        residency = Residency(store, base, probe, tests, budgets_of(settings, base), metrics)
+        stack.push_async_callback(residency.close)
+        registry = Registry(
+            Catalog(redis, keys), residency, metrics, interval_s=settings.reconcile_interval_s
+        )
+        batcher = await stack.enter_async_context(Batcher(limits_of(settings), runner, metrics))
+        readiness = Readiness(registry, batcher, runner, classifier, probe)
+        engine = Engine(classifier, registry, residency, batcher, readiness, metrics)
+        stack.push_async_callback(engine.close)
+        with suppress(RegistryUnavailable):
+            await registry.sync()
+        await stack.enter_async_context(_running(registry))
+        yield engine
+
+
+@asynccontextmanager
+async def _running(registry: Registry) -> AsyncIterator[None]:
+    task = asyncio.create_task(registry.run(), name="skhost-registry")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The batcher's bounds."""
+    return Limits(
+        max_batch_tokens=settings.max_batch_tokens,
+        max_waiting_items=settings.max_waiting_items,
+        max_waiting_tokens=settings.max_waiting_tokens,
+    )
+
+
+def budgets_of(settings: Settings, base: FrozenBase) -> Budgets:
+    """What adapters may take of this machine's memory."""
+    device_bytes = settings.device_budget_bytes
+    if device_bytes is None:
+        device_bytes = default_device_bytes(base.device)
+    return Budgets(
+        device_bytes, settings.host_budget_bytes, broken_ttl_s=settings.broken_adapter_ttl_s
+    )

@@ -135,7 +135,8 @@ def errors() -> str:
         '```json\n{"error": {"code": "adapter_not_found", "message": "…", "request_id": "…", '
         '"details": {"near": ["sentiment"]}}}\n```\n\n'
         "An error of one item of a batch stands in that item's place, as "
-        '`{"error": {"code", "message"}}`, and the other items are answered.',
+        '`{"error": {"code", "message"}}`, and the other items are answered. Its `code` is '
+        "`invalid_input` or `input_too_long`.",
         _table(("status", "code", "meaning"), rows),
     )
 

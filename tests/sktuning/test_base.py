@@ -54,9 +54,7 @@ def test_a_place_without_a_model_is_refused(source: str) -> None:
 
 def test_a_family_that_shares_its_layers_is_refused_by_name() -> None:
     tokenizer = bases.wordpiece_tokenizer()
-    config = transformers.AlbertConfig(
-        vocab_size=len(tokenizer), embedding_size=16, **bases.WIDTHS
-    )
+    config = transformers.AlbertConfig(vocab_size=len(tokenizer), embedding_size=16, **bases.WIDTHS)
     with pytest.raises(UnsupportedBase, match="albert"):
         FrozenBase.from_model(bases.tiny_model(config), tokenizer, "tiny-albert")
 

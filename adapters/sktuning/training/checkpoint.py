@@ -1,17 +1,18 @@
 """A training's state on disk: one safetensors file, replaced at once, so never half written."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from sktuning.errors import ArtifactCorrupt
+log = logging.getLogger(__name__)
 
 NAME = "checkpoint.safetensors"
 
@@ -50,11 +51,7 @@ def save_checkpoint(directory: Path, position: Position, tensors: Mapping[str, T
 
 
 def load_checkpoint(directory: Path) -> tuple[Position, dict[str, Tensor]] | None:
-    """The checkpoint in `directory`; None when there is none.
-
-    Raises:
-        ArtifactCorrupt: there is one and it cannot be read.
-    """
+    """The checkpoint in `directory`; None when there is none that can be read."""
     path = directory / NAME
     if not path.is_file():
         return None
@@ -63,5 +60,7 @@ def load_checkpoint(directory: Path) -> tuple[Position, dict[str, Tensor]] | Non
             names = list(file.keys())
             values: dict[str, Any] = json.loads(file.metadata()["position"])
             return Position(**values), {n: file.get_tensor(n) for n in names}
-    except Exception as error:
-        raise ArtifactCorrupt(f"the checkpoint {path.name} cannot be read: {error}") from error
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        # starting over loses time; refusing to start would lose the job
+        log.warning("the checkpoint %s cannot be read, starting over: %s", path, error)
+        return None

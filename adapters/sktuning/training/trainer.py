@@ -140,9 +140,10 @@ class Trainer:
 
     @property
     def _evaluation_is_due(self) -> bool:
-        every = max(self._steps_per_epoch // self._training.evaluations_per_epoch, 1)
+        """Evenly spread over the steps, the last one after the last step."""
+        planned = min(self._training.epochs * self._training.evaluations_per_epoch, self._num_steps)
         step = self._position.step
-        return step == self._num_steps or step % every == 0
+        return step * planned // self._num_steps > (step - 1) * planned // self._num_steps
 
     @property
     def _is_stale(self) -> bool:

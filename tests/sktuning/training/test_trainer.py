@@ -1,0 +1,189 @@
+"""Training on a tiny base: it learns, resumes where it stopped, and leaves the base alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sktuning.base import FrozenBase
+from sktuning.classify import Classifier
+from sktuning.config import AdapterSpec, Method, Task, TrainingConfig, Transform
+from sktuning.data import Dataset, Example, Target, TextInput
+from sktuning.errors import DataError, TrainingCancelled
+from sktuning.fingerprint import base_digest
+from sktuning.training.checkpoint import NAME, load_checkpoint
+from sktuning.training.progress import Progress, TrainedAdapter
+from sktuning.training.trainer import Trainer
+
+QUICK = AdapterSpec(rank=4, training=TrainingConfig(epochs=4, batch_size=8, patience=0))
+
+
+def sentiment(count: int = 48) -> Dataset:
+    words = {"positive": ("good", "great"), "negative": ("bad", "awful")}
+    labels = ("negative", "positive")
+    rows = [
+        Example(TextInput(f"the text {i % 7} is {'very ' * (i % 3)}{words[label][i % 2]}"), label)
+        for i in range(count)
+        for label in labels
+    ]
+    return Dataset(Task.SINGLE_LABEL, labels, tuple(rows), tuple(rows[: count // 2]))
+
+
+def by_task(task: Task) -> Dataset:
+    found = sentiment(12)
+
+    def target(example: Example) -> Target:
+        is_good = example.target == "positive"
+        if task is Task.REGRESSION:
+            return 4.0 if is_good else -2.0
+        return ("good", "text") if is_good else ("text",)
+
+    def tagged(example: Example) -> Example:
+        words = tuple(example.input.text.split())
+        tags = tuple("B-mood" if w in {"good", "great", "bad", "awful"} else "O" for w in words)
+        return Example(TextInput(tokens=words), tags)
+
+    def convert(example: Example) -> Example:
+        return tagged(example) if task is Task.TOKENS else replace(example, target=target(example))
+
+    if task is Task.SINGLE_LABEL:
+        return found
+    labels = {Task.MULTI_LABEL: ("good", "text"), Task.TOKENS: ("B-mood", "O")}.get(task, ())
+    train, held_out = (tuple(map(convert, rows)) for rows in (found.train, found.held_out))
+    return Dataset(task, labels, train, held_out)
+
+
+def train(trainer: Trainer) -> tuple[list[Progress], TrainedAdapter]:
+    return list(trainer.run()), trainer.finish()
+
+
+@pytest.mark.parametrize("base_name", ["tiny_bert", "tiny_gpt2"])
+@pytest.mark.parametrize("method", list(Method))
+def test_an_adapter_learns_and_the_base_stays_what_it_was(
+    request: pytest.FixtureRequest, base_name: str, method: Method
+) -> None:
+    base: FrozenBase = request.getfixturevalue(base_name)
+    progress, trained = train(Trainer(base, sentiment(), replace(QUICK, method=method)))
+    assert trained.main_metric == "accuracy"
+    assert trained.main_score > 0.9
+    assert progress[0].phase == "warm-start"
+    assert progress[-1].step == progress[-1].num_steps == 48
+    assert base_digest(base.model, base.tokenizer.backend_tokenizer) == base.identity.digest
+
+
+@pytest.mark.parametrize("transform", list(Transform))
+@pytest.mark.parametrize("method", list(Method))
+def test_every_transform_starts_as_the_semantic_state(
+    tiny_bert: FrozenBase, method: Method, transform: Transform
+) -> None:
+    spec = replace(QUICK, method=method, transform=transform)
+    trainer = Trainer(tiny_bert, sentiment(8), spec)
+    text = trainer.config.prompt_text
+    semantics = Classifier(tiny_bert).semantics.get(text)
+    expected = semantics.kv if method is Method.SK_PREFIX else semantics.embeds
+    state = trainer._materialise().state
+    assert torch.allclose(state.tensor, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("transform", [t for t in Transform if t is not Transform.FROZEN])
+@pytest.mark.parametrize("method", list(Method))
+def test_every_trainable_transform_is_trained(
+    tiny_gpt2: FrozenBase, method: Method, transform: Transform
+) -> None:
+    spec = replace(QUICK, method=method, transform=transform)
+    trainer = Trainer(tiny_gpt2, sentiment(8), spec)
+    before = trainer._materialise().state.tensor.clone()
+    steps = trainer.run()
+    for _ in range(6):
+        next(steps)
+    assert not torch.equal(before, trainer._materialise().state.tensor)
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_every_task_is_learned(tiny_bert: FrozenBase, task: Task) -> None:
+    _, trained = train(Trainer(tiny_bert, by_task(task), QUICK))
+    assert trained.main_score > 0.8
+    assert trained.adapter.config.task is task
+
+
+def test_a_regression_answers_in_the_unit_of_its_targets(tiny_bert: FrozenBase) -> None:
+    dataset = by_task(Task.REGRESSION)
+    _, trained = train(Trainer(tiny_bert, dataset, QUICK))
+    classifier = Classifier(tiny_bert)
+    rows = classifier.encoder.encode([dataset.train[0].input], trained.adapter.config)
+    value = classifier.logits([(rows[0], trained.adapter)])[0]  # type: ignore[list-item]
+    assert abs(float(value[0]) - float(dataset.train[0].target)) < 2.0  # type: ignore[arg-type]
+
+
+def test_the_best_evaluation_is_kept(tiny_bert: FrozenBase) -> None:
+    progress, trained = train(Trainer(tiny_bert, sentiment(), QUICK))
+    seen = [p.metrics["accuracy"] for p in progress if p.metrics]
+    assert trained.main_score == pytest.approx(max(seen))
+    assert len(trained.history) == len(seen) == 8
+
+
+def test_training_stops_early_when_nothing_improves(tiny_bert: FrozenBase) -> None:
+    training = replace(QUICK.training, epochs=50, patience=2)
+    progress, trained = train(Trainer(tiny_bert, sentiment(16), replace(QUICK, training=training)))
+    assert trained.num_steps < progress[-1].num_steps
+
+
+def stop_after(calls: int) -> Callable[[], bool]:
+    left = iter(range(calls))
+    return lambda: next(left, None) is None
+
+
+def test_a_stopped_training_goes_on_where_it_was_and_ends_the_same(
+    tiny_bert: FrozenBase, tmp_path: Path
+) -> None:
+    whole = train(Trainer(tiny_bert, sentiment(), QUICK))[1]
+    first = Trainer(
+        tiny_bert, sentiment(), QUICK, checkpoint_dir=tmp_path, should_stop=stop_after(20)
+    )
+    with pytest.raises(TrainingCancelled, match="step 19"):
+        list(first.run())
+    second = Trainer(tiny_bert, sentiment(), QUICK, checkpoint_dir=tmp_path)
+    assert second.resumed_from == 19
+    progress, resumed = train(second)
+    assert progress[0].step == 20
+    for name, tensor in whole.trainable.items():
+        assert torch.allclose(tensor, resumed.trainable[name], atol=1e-5), name
+    assert [dict(h) for h in resumed.history] == [dict(h) for h in whole.history]
+
+
+def test_a_checkpoint_of_other_data_is_not_continued(tiny_bert: FrozenBase, tmp_path: Path) -> None:
+    first = Trainer(
+        tiny_bert, sentiment(), QUICK, checkpoint_dir=tmp_path, should_stop=stop_after(5)
+    )
+    with pytest.raises(TrainingCancelled):
+        list(first.run())
+    assert load_checkpoint(tmp_path) is not None
+    assert Trainer(tiny_bert, sentiment(20), QUICK, checkpoint_dir=tmp_path).resumed_from is None
+
+
+def test_a_torn_checkpoint_starts_the_training_over(tiny_bert: FrozenBase, tmp_path: Path) -> None:
+    (tmp_path / NAME).write_bytes(b"\x10\0\0\0\0\0\0\0{torn")
+    assert Trainer(tiny_bert, sentiment(), QUICK, checkpoint_dir=tmp_path).resumed_from is None
+
+
+def test_materialised_equals_trained(tiny_bert: FrozenBase) -> None:
+    trainer = Trainer(tiny_bert, sentiment(8), QUICK)
+    steps = trainer.run()
+    for _ in range(8):
+        next(steps)
+    rows = [example.row for example in trainer._rows[:5]]
+    with torch.no_grad():
+        trained = trainer._model(rows).numpy()
+    adapter = trainer._materialise()
+    served = np.stack(Classifier(tiny_bert).logits([(row, adapter) for row in rows]))
+    assert np.allclose(trained, served, atol=1e-5)
+
+
+def test_rows_without_tokens_are_named(tiny_bert: FrozenBase) -> None:
+    dataset = sentiment(4)
+    rows = (*dataset.train, Example(TextInput("\u200d"), "positive"))
+    with pytest.raises(DataError, match="row 9"):
+        Trainer(tiny_bert, replace(dataset, train=rows), QUICK)

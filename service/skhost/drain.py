@@ -1,7 +1,11 @@
 """Whether the server still takes work, and how much it has accepted."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+RETRY_AFTER_S = 2.0  # another replica, or this one started again, should answer by then
 
 
 @dataclass(slots=True)
@@ -31,3 +35,12 @@ class Drain:
         """Refuse new work from now on."""
         if self.began_at is None:
             self.began_at = time.monotonic()
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """What runs inside has no end of its own, so the drain does not wait for it."""
+        self.active -= 1
+        try:
+            yield
+        finally:
+            self.active += 1

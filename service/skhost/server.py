@@ -45,7 +45,9 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop."""
-        return await super().on_tick(counter) or self._drain.is_done
+        if self._drain.is_done:
+            self.should_exit = True  # event streams end when they see this
+        return await super().on_tick(counter)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skhost.api.errors import error_response, service_response
-from skhost.drain import Drain
+from skhost.drain import RETRY_AFTER_S, Drain
 from skhost.errors import Draining
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,6 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ANSWERED_WHILE_DRAINING = frozenset({"/livez", "/readyz", "/metrics", "/info"})
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # probes would fill the log
 CLIENT_LEFT = 499  # in the log and the metrics: nobody was there to answer
-DRAIN_RETRY_AFTER_S = 2.0  # another replica, or this one started again, should answer by then
 
 # Called with (route template, status, seconds) once a request has been answered.
 Observe = Callable[[str, int, float], None]
@@ -117,7 +116,7 @@ class _Exchange:
     async def refuse(self, receive: Receive) -> None:
         error = Draining(
             "this server is shutting down; send the request again",
-            retry_after_s=DRAIN_RETRY_AFTER_S,
+            retry_after_s=RETRY_AFTER_S,
         )
         response = service_response(self.request_id, error)
         response.headers["Connection"] = "close"

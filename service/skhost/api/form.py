@@ -6,27 +6,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from anyio import to_thread
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from skhost.admission import UploadedFile
 from skhost.api.errors import shown
 from skhost.errors import InvalidRequest, UploadTooLarge
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
 MAX_FIELD_BYTES = 64 * 1024
 MAX_PARTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class UploadedFile:
-    """A file of the form, on disk until the form is closed."""
-
-    path: Path
-    filename: str  # as the client named it: for messages only
-    num_bytes: int
 
 
 @dataclass(slots=True)
@@ -104,7 +99,7 @@ class _Reader:
         self._num_parts = 0
         self._num_bytes = 0
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> "MultipartCallbacks":
         return {
             "on_part_begin": self._begin_part,
             "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),

@@ -1,11 +1,11 @@
 """What requests may hold and what answers look like: pydantic, at the edge only."""
 
-import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from skhost.api.errors import did_you_mean, shown
+from skhost.records import VersionState
 
 INPUT_FIELDS = ("text", "texts", "pairs", "tokens")
 
@@ -134,17 +134,18 @@ class AliasRequest(Strict):
 class Version(BaseModel):
     """One version of an adapter."""
 
+    name: str
     version: int
+    state: VersionState
+    note: str | None = Field(description="Why it does not answer, where it stayed a candidate.")
     digest: str
-    state: str
+    base: dict[str, str]
     task: str
     labels: list[str]
-    base: dict[str, str]
     created_at: float = Field(description="Unix time, seconds.")
-    job_id: str | None
+    job_id: str | None = Field(description="The training that made it; null: imported.")
     metrics: dict[str, JsonValue]
-    nbytes: int
-    note: str | None = Field(description="Why it does not answer, where it stayed a candidate.")
+    nbytes: int = Field(description="Of the served tensors.")
 
 
 class AdapterBody(BaseModel):
@@ -153,6 +154,7 @@ class AdapterBody(BaseModel):
     name: str
     revision: int
     aliases: dict[str, int]
+    history: dict[str, list[int]] = Field(description="What each alias pointed at before.")
     versions: list[Version]
 
 
@@ -187,14 +189,3 @@ class JobPage(BaseModel):
 
     jobs: list[JobBody]
     next_cursor: str | None
-
-
-def finite(value: Any) -> Any:
-    """The same JSON value with NaN and infinities, which JSON does not have, as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
-    return value

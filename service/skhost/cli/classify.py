@@ -32,7 +32,7 @@ def classify(
     as_json: AsJson = False,
 ) -> None:
     """Classify texts; with --json, one JSON object a text and line."""
-    options = {"top_k": top_k, "threshold": threshold}
+    options: dict[str, Any] = {"top_k": top_k, "threshold": threshold}
     with session(ctx, url, as_json) as s:
         num_failed = sum(
             _show(s, batch, s.client.classify(adapter, texts=batch, **options))
@@ -78,7 +78,7 @@ def _show(s: Session, texts: list[str], answer: dict[str, Any]) -> int:
             )
     else:
         s.out.print(_table(texts, answer))
-    return sum("error" in result for result in results)
+    return len([result for result in results if "error" in result])
 
 
 def _table(texts: list[str], answer: dict[str, Any]) -> Table:

@@ -1,0 +1,117 @@
+"""What is registered, which version answers, and taking adapters out of use."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import JSONResponse
+
+from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.api.documented import errors
+from skhost.api.schemas import (
+    AdapterBody,
+    AdapterPage,
+    AliasRequest,
+    PromoteRequest,
+    RollbackRequest,
+    VersionList,
+)
+from skhost.errors import (
+    AdapterNotFound,
+    AdapterUnusable,
+    AliasNotFound,
+    BaseIncompatible,
+    Conflict,
+    InvalidRequest,
+    RegistryUnavailable,
+    VersionNotFound,
+)
+from skhost.names import parse_ref
+from skhost.records import AdapterRecord
+
+router = APIRouter(tags=["adapters"])
+
+Limit = Annotated[int, Query(ge=1, le=500)]
+_MOVES = errors(
+    *(AdapterNotFound, VersionNotFound, AliasNotFound, Conflict, BaseIncompatible),
+    *(AdapterUnusable, InvalidRequest, RegistryUnavailable),
+)
+
+
+@router.get(
+    "/adapters",
+    response_model=AdapterPage,
+    responses=errors(InvalidRequest, RegistryUnavailable),
+    dependencies=[Depends(OnlyQuery("cursor", "limit"))],
+)
+async def list_adapters(
+    services: ServicesDep, cursor: str | None = None, limit: Limit = 100
+) -> JSONResponse:
+    """List adapters by name."""
+    page = await services.catalog.list(cursor, limit)
+    adapters = [record.to_dict() for record in page.adapters]
+    return JSONResponse({"adapters": adapters, "next_cursor": page.cursor})
+
+
+@router.get("/adapters/{name}", response_model=AdapterBody, responses=errors(AdapterNotFound))
+async def get_adapter(name: str, services: ServicesDep) -> JSONResponse:
+    """An adapter with its aliases and versions."""
+    return _body(await services.catalog.get(name))
+
+
+@router.get(
+    "/adapters/{name}/versions", response_model=VersionList, responses=errors(AdapterNotFound)
+)
+async def list_versions(name: str, services: ServicesDep) -> JSONResponse:
+    """An adapter's versions, the oldest first."""
+    record = await services.catalog.get(name)
+    versions = [version.to_dict() for version in record.versions]
+    return JSONResponse({"name": name, "versions": versions})
+
+
+@router.post("/adapters/{name}/promote", response_model=AdapterBody, responses=_MOVES)
+async def promote(name: str, body: PromoteRequest, services: ServicesDep) -> JSONResponse:
+    """Let a version answer; it is loaded and tested first, and refused if it fails."""
+    return _body(await services.releases.promote(name, body.version, body.alias))
+
+
+@router.post("/adapters/{name}/rollback", response_model=AdapterBody, responses=_MOVES)
+async def rollback(
+    name: str, services: ServicesDep, body: RollbackRequest | None = None
+) -> JSONResponse:
+    """Point an alias back at what it pointed at before."""
+    alias = (body or RollbackRequest()).alias
+    return _body(await services.releases.rollback(name, alias))
+
+
+@router.put("/adapters/{name}/aliases/{alias}", response_model=AdapterBody, responses=_MOVES)
+async def set_alias(
+    name: str, alias: str, body: AliasRequest, services: ServicesDep
+) -> JSONResponse:
+    """Point an alias at a version; the same as promote."""
+    return _body(await services.releases.promote(name, body.version, alias))
+
+
+@router.delete(
+    "/adapters/{name}/aliases/{alias}",
+    status_code=204,
+    responses=errors(AdapterNotFound, AliasNotFound),
+)
+async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response:
+    """Remove an alias; the versions stay."""
+    await services.releases.delete_alias(name, alias)
+    return Response(status_code=204)
+
+
+@router.delete(
+    "/adapters/{ref}",
+    status_code=204,
+    responses=errors(AdapterNotFound, VersionNotFound, Conflict, InvalidRequest),
+)
+async def delete(ref: str, services: ServicesDep) -> Response:
+    """Take an adapter (`name`) or one version of it (`name@3`) out of use for good."""
+    await services.releases.retire(parse_ref(ref))
+    return Response(status_code=204)
+
+
+def _body(record: AdapterRecord) -> JSONResponse:
+    return JSONResponse(record.to_dict())

@@ -1,0 +1,78 @@
+"""POST /classify: texts in, each adapter's answers out."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.responses import JSONResponse
+
+from skhost.api.departure import unless_client_leaves
+from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.api.documented import errors
+from skhost.api.inputs import batch_of, options_of, refs_of
+from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
+from skhost.errors import (
+    AdapterNotFound,
+    AdapterUnusable,
+    AliasNotFound,
+    BaseIncompatible,
+    DeadlineExceeded,
+    Draining,
+    InvalidRequest,
+    Overloaded,
+    PayloadTooLarge,
+    RegistryUnavailable,
+    StoreUnavailable,
+    VersionNotFound,
+)
+
+router = APIRouter(tags=["classify"])
+
+AdapterQuery = Annotated[
+    str,
+    Query(
+        description="NAME, NAME@VERSION or NAME@ALIAS; several, joined by commas, get the same "
+        "texts each.",
+        examples=["sentiment", "sentiment@3", "sentiment,topic"],
+        max_length=2000,
+    ),
+]
+
+
+@router.post(
+    "/classify",
+    response_model=ClassifyAnswer | FanOutAnswer,
+    responses=errors(
+        *(AdapterNotFound, VersionNotFound, AliasNotFound, InvalidRequest, PayloadTooLarge),
+        *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded, Draining),
+        *(RegistryUnavailable, StoreUnavailable),
+    ),
+    dependencies=[Depends(OnlyQuery("adapter"))],
+)
+async def classify(
+    request: Request, body: ClassifyRequest, services: ServicesDep, adapter: AdapterQuery
+) -> JSONResponse:
+    """Classify texts with one adapter, or with several at once."""
+    refs = refs_of(adapter, services.settings)
+    batch = batch_of(body, services.settings)
+    deadline = asyncio.get_running_loop().time() + services.settings.request_timeout_s
+    answers = await unless_client_leaves(
+        request, services.engine.classify(refs, batch.inputs, options_of(body), deadline)
+    )
+    request.state.timings_ms.update(answers[0].timings.to_ms())
+    request.state.notes.update(
+        adapter=",".join(f"{a.adapter}@{a.version}" for a in answers), items=len(batch.inputs)
+    )
+    bodies = [{**a.to_dict(), "results": batch.spread(a.results)} for a in answers]
+    if len(bodies) > 1:
+        return JSONResponse({"adapters": bodies})
+    if body.text is not None:
+        _raise_only_error(bodies[0]["results"][0])
+    return JSONResponse(bodies[0])
+
+
+def _raise_only_error(item: dict[str, Any]) -> None:
+    """With one text there is no rest to answer for: its error is the request's."""
+    error = item.get("error")
+    if error is not None:
+        raise InvalidRequest(error["message"], details={"reason": error["code"]})

@@ -1,0 +1,20 @@
+"""The error responses that OpenAPI lists for a route."""
+
+from typing import Any
+
+from skhost.api.schemas import ErrorBody
+from skhost.errors import ServiceError
+
+
+def errors(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` for a route that may answer with these errors, besides the general ones."""
+    by_status: dict[int, list[type[ServiceError]]] = {}
+    for kind in kinds:
+        by_status.setdefault(kind.status, []).append(kind)
+    return {
+        status: {
+            "model": ErrorBody,
+            "description": " ".join(f"`{k.code}`: {(k.__doc__ or '').strip()}" for k in same),
+        }
+        for status, same in sorted(by_status.items())
+    }

@@ -1,0 +1,90 @@
+"""From a checked body to what is classified, within the server's limits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skhost.answers import ClassifyOptions
+from skhost.api.schemas import ClassifyRequest
+from skhost.errors import InvalidRequest
+from skhost.names import AdapterRef, parse_ref
+from skhost.settings import Settings
+from sktuning.data import TextInput
+
+
+def refs_of(adapter: str, settings: Settings) -> list[AdapterRef]:
+    """The adapters that a request names.
+
+    Raises:
+        InvalidRequest: none, too many, one twice, or a name that nothing can have.
+    """
+    names = [name.strip() for name in adapter.split(",")]
+    limit = settings.max_adapters_per_request
+    if len(names) > limit:
+        raise InvalidRequest(f"a request may name {limit} adapters, got {len(names)}")
+    refs = [parse_ref(name) for name in names]
+    if len(set(refs)) < len(refs):
+        raise InvalidRequest(f"the same adapter is named twice in {adapter[:200]!r}")
+    return refs
+
+
+def options_of(body: ClassifyRequest) -> ClassifyOptions:
+    """How a body wants its answers."""
+    return ClassifyOptions(body.top_k, body.threshold, body.scores, body.truncate)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The inputs that are read, and errors in the places of those that are not."""
+
+    inputs: list[TextInput]
+    refused: dict[int, dict[str, Any]]  # index in the request → its item
+
+    def spread(self, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Results of `inputs` and the errors, in the request's order."""
+        rest = iter(results)
+        count = len(results) + len(self.refused)
+        return [self.refused[i] if i in self.refused else next(rest) for i in range(count)]
+
+
+def batch_of(body: ClassifyRequest, settings: Settings) -> Batch:
+    """What a body asks to classify.
+
+    Raises:
+        InvalidRequest: there is nothing in it, too much, or nothing that is short enough.
+    """
+    inputs = _inputs(body)
+    limit = settings.max_items_per_request
+    if not inputs:
+        raise InvalidRequest("there is nothing to classify: the list is empty")
+    if len(inputs) > limit:
+        raise InvalidRequest(
+            f"a request may have {limit} texts, got {len(inputs)}; send them in several requests",
+            details={"max_items": limit, "items": len(inputs)},
+        )
+    sizes = [_size(item) for item in inputs]
+    longest = settings.max_text_chars
+    refused = {i: _too_long(size, longest) for i, size in enumerate(sizes) if size > longest}
+    if len(refused) == len(inputs):
+        raise InvalidRequest(refused[0]["error"]["message"], details={"max_text_chars": longest})
+    return Batch([item for i, item in enumerate(inputs) if i not in refused], refused)
+
+
+def _inputs(body: ClassifyRequest) -> list[TextInput]:
+    if body.text is not None:
+        return [TextInput(body.text)]
+    if body.texts is not None:
+        return [TextInput(text) for text in body.texts]
+    if body.pairs is not None:
+        return [TextInput(first, second) for first, second in body.pairs]
+    return [TextInput(tokens=tuple(words)) for words in body.tokens or ()]
+
+
+def _size(item: TextInput) -> int:
+    words = item.tokens or ()
+    return len(item.text) + len(item.text_pair or "") + sum(map(len, words)) + len(words)
+
+
+def _too_long(size: int, limit: int) -> dict[str, Any]:
+    message = f"the text has {size:,} characters; at most {limit:,} are read: send it in parts"
+    return {"error": {"code": "input_too_long", "message": message}}

@@ -1,0 +1,65 @@
+"""Whether the server lives and is ready, what it is, and its metrics."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Response
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from skhost.api.deps import ServicesDep
+from skhost.api.documented import errors
+from skhost.errors import Draining, NotReady, RegistryUnavailable
+from skhost.services import Services
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/livez")
+async def livez() -> dict[str, str]:
+    """The process answers; says nothing of the model."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", responses=errors(NotReady, Draining))
+async def readyz(services: ServicesDep) -> dict[str, Any]:
+    """Whether a request could be answered now, proved by a forward.
+
+    `degraded` lists what does not stand in the way of known adapters: a registry that does not
+    answer, or aliases whose new version cannot serve here.
+    """
+    services.check_not_draining()
+    await services.engine.ready()
+    return {"status": "ready", "degraded": services.degradations()}
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
+)
+async def metrics(services: ServicesDep) -> Response:
+    """Metrics for Prometheus."""
+    text = generate_latest(services.metrics.registry)
+    return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/info")
+async def info(services: ServicesDep) -> dict[str, Any]:
+    """What this server is: base, limits, capacity, what is resident, versions."""
+    return {
+        "base": services.base_facts(),
+        "limits": services.limit_facts(),
+        "residency": asdict(services.engine.residency.stats()),
+        "registry": asdict(services.engine.registry.stats()),
+        "workers": await _workers(services),
+        "versions": services.versions(),
+        "draining": services.drain.is_draining,
+    }
+
+
+async def _workers(services: Services) -> list[dict[str, Any]] | None:
+    """The training workers that live; null when the registry does not say."""
+    try:
+        return [worker.to_dict() for worker in await services.jobs.workers()]
+    except RegistryUnavailable:
+        return None

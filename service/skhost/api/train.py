@@ -1,0 +1,134 @@
+"""POST /train and what can be done with a training job."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.api.documented import errors
+from skhost.api.form import receive_form
+from skhost.api.schemas import JobBody, JobPage
+from skhost.api.train_form import parse_train_form, train_form_docs
+from skhost.errors import (
+    InvalidRequest,
+    JobInProgress,
+    JobNotFound,
+    JobStateConflict,
+    RegistryUnavailable,
+    StoreUnavailable,
+    UploadRefused,
+    UploadTooLarge,
+)
+from skhost.jobs import TERMINAL, Job, JobState
+from skhost.jobs.events import Event
+from skhost.records import finite
+from skhost.services import Services
+
+router = APIRouter(tags=["train"])
+
+FILES = frozenset({"file", "held_out"})
+IdempotencyKey = Annotated[str | None, Header(max_length=200, pattern=r"^[\x21-\x7e]+$")]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+@router.post(
+    "/train",
+    status_code=202,
+    response_model=JobBody,
+    responses=errors(
+        *(InvalidRequest, UploadRefused, UploadTooLarge, JobInProgress),
+        *(RegistryUnavailable, StoreUnavailable),
+    ),
+    openapi_extra=train_form_docs(),
+    dependencies=[Depends(OnlyQuery())],
+)
+async def train(
+    request: Request, services: ServicesDep, idempotency_key: IdempotencyKey = None
+) -> JSONResponse:
+    """Check an uploaded file and queue a training on it."""
+    limit = services.settings.max_upload_bytes
+    async with receive_form(request, services.settings.data_dir / "incoming", FILES, limit) as form:
+        order = parse_train_form(form)
+        job = await services.admission.submit(order, idempotency_key)
+    return JSONResponse(job_body(job), status_code=202, headers={"Location": f"/train/{job.id}"})
+
+
+@router.get("/train", response_model=JobPage, responses=errors(InvalidRequest))
+async def list_jobs(
+    services: ServicesDep,
+    cursor: str | None = None,
+    limit: Limit = 50,
+    state: JobState | None = None,
+    name: str | None = None,
+) -> JSONResponse:
+    """List training jobs, newest first."""
+    page = await services.jobs.list(cursor=cursor, limit=limit, state=state, name=name)
+    return JSONResponse({"jobs": [job_body(job) for job in page.jobs], "next_cursor": page.cursor})
+
+
+@router.get("/train/{job_id}", response_model=JobBody, responses=errors(JobNotFound))
+async def get_job(job_id: str, services: ServicesDep) -> JSONResponse:
+    """A training job as it is now."""
+    return JSONResponse(job_body(await services.jobs.get(job_id)))
+
+
+@router.post(
+    "/train/{job_id}/cancel",
+    response_model=JobBody,
+    responses=errors(JobNotFound, JobStateConflict),
+)
+async def cancel(job_id: str, services: ServicesDep) -> JSONResponse:
+    """Ask a job to stop; its checkpoint stays, so it can be resumed."""
+    return JSONResponse(job_body(await services.jobs.cancel(job_id)))
+
+
+@router.post(
+    "/train/{job_id}/resume",
+    response_model=JobBody,
+    responses=errors(JobNotFound, JobStateConflict, JobInProgress),
+)
+async def resume(job_id: str, services: ServicesDep) -> JSONResponse:
+    """Let a job that failed or was cancelled go on from its checkpoint."""
+    return JSONResponse(job_body(await services.jobs.resume(job_id)))
+
+
+@router.get(
+    "/train/{job_id}/events",
+    response_class=EventSourceResponse,
+    responses=errors(JobNotFound, InvalidRequest),
+)
+async def events(
+    job_id: str,
+    services: ServicesDep,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> EventSourceResponse:
+    """A job's events as they happen, from the first; ends when the job has ended."""
+    stream = services.jobs.events(job_id, last_event_id)
+    # The first event is awaited here, so that an unknown job or id is still a proper error.
+    first = await anext(stream, None)
+    return EventSourceResponse(_sse(services, first, stream))
+
+
+async def _sse(
+    services: Services, first: Event | None, stream: AsyncIterator[Event]
+) -> AsyncIterator[ServerSentEvent]:
+    with services.drain.streaming():
+        if first is not None:
+            yield _sent(first)
+        async for event in stream:
+            yield _sent(event)
+
+
+def _sent(event: Event) -> ServerSentEvent:
+    data = json.dumps(finite(event.data), ensure_ascii=False)
+    return ServerSentEvent(data, event=event.kind, id=event.id)
+
+
+def job_body(job: Job) -> dict[str, Any]:
+    """A job as JSON."""
+    values: dict[str, Any] = finite(job.to_dict())
+    return {**values, "is_terminal": job.state in TERMINAL}

@@ -1,0 +1,115 @@
+"""The application: every part made once, given what it needs, and closed in order."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from skhost import __version__
+from skhost.admission import Admission
+from skhost.api import adapters, classify, errors, ops, train, transfer
+from skhost.api.envelope import Envelope
+from skhost.api.limits import BodyLimit
+from skhost.catalog import Catalog
+from skhost.connection import connect
+from skhost.drain import Drain
+from skhost.embedded import registry_url
+from skhost.housekeeping import Housekeeping, clear_left_overs
+from skhost.jobs import Jobs
+from skhost.keys import Keys
+from skhost.metrics import Metrics
+from skhost.releases import Releases
+from skhost.services import Services
+from skhost.serving import serving
+from skhost.settings import Settings
+from skhost.store import ArtifactStore
+from skhost.transfer import Transfer
+from sktuning.base import FrozenBase
+
+log = logging.getLogger(__name__)
+
+FORM_OVERHEAD_BYTES = 1 << 20  # boundaries and fields around the files
+TITLE = "skhost"
+SUMMARY = "Many text classifiers on one frozen base model: train from a file, serve at once."
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings; its parts are made when it starts.
+
+    `app.state.drain` is there at once, `app.state.services` while it runs.
+    """
+    drain = Drain(settings.drain_timeout_s)
+    metrics = Metrics(CollectorRegistry())
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with _services(settings, drain, metrics) as services:
+            app.state.services = services
+            yield
+
+    app = FastAPI(
+        title=TITLE,
+        summary=SUMMARY,
+        version=__version__,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.drain = drain
+    for module in (classify, train, adapters, transfer, ops):
+        app.include_router(module.router)
+    errors.install(app)
+    app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
+    app.add_middleware(Envelope, drain=drain, observe=metrics.request)
+    return app
+
+
+def body_limit(path: str, settings: Settings) -> int:
+    """Bytes that a request to `path` may have; files have limits of their own besides."""
+    if path == "/train":
+        return 2 * settings.max_upload_bytes + FORM_OVERHEAD_BYTES
+    if path.endswith("/import"):
+        return settings.max_artifact_bytes
+    return settings.max_body_bytes
+
+
+@asynccontextmanager
+async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> AsyncIterator[Services]:
+    keys = Keys(settings.tenant)
+    incoming = settings.data_dir / "incoming"
+    await asyncio.to_thread(clear_left_overs, incoming)
+    async with AsyncExitStack() as stack:
+        redis = connect(await stack.enter_async_context(registry_url(settings)))
+        stack.push_async_callback(redis.aclose)
+        store = ArtifactStore(settings.store, settings.tenant, settings.data_dir / "cache")
+        base = await asyncio.to_thread(
+            FrozenBase.load, settings.base, device=settings.device, dtype=settings.dtype
+        )
+        engine = await stack.enter_async_context(serving(settings, base, store, redis, metrics))
+        catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
+        residency, registry = engine.residency, engine.registry
+        keeping = Housekeeping(redis, keys, catalog, store, metrics)
+        await stack.enter_async_context(_beside(keeping))
+        yield Services(
+            settings=settings,
+            drain=drain,
+            metrics=metrics,
+            catalog=catalog,
+            engine=engine,
+            releases=Releases(catalog, residency, registry),
+            transfer=Transfer(catalog, store, residency, registry, incoming),
+            jobs=jobs,
+            admission=Admission(jobs, store),
+        )
+
+
+@asynccontextmanager
+async def _beside(keeping: Housekeeping) -> AsyncIterator[None]:
+    task = asyncio.create_task(keeping.run(), name="skhost-housekeeping")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

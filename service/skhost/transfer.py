@@ -1,0 +1,185 @@
+"""Adapters out of this server as archives, and into it as versions."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from skhost import archive
+from skhost.archive import ArchiveLimits
+from skhost.catalog import Catalog, VersionRecord, VersionState
+from skhost.errors import (
+    AdapterNotFound,
+    AdapterUnusable,
+    ArtifactRefused,
+    PayloadTooLarge,
+)
+from skhost.names import DEFAULT_ALIAS, AdapterRef
+from skhost.registry import Registry
+from skhost.residency import Residency
+from skhost.store import ArtifactStore
+from sktuning import artifact
+from sktuning.config import AdapterConfig
+from sktuning.errors import ArtifactError
+
+CANDIDATE_NOTE = "imported; promote it to let it answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """An archive on disk, ready to be sent."""
+
+    record: VersionRecord
+    path: Path
+
+    def remove(self) -> None:
+        """Once it has been sent."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+class Transfer:
+    """Exports and imports.
+
+    Args:
+        folder: where archives lie while they come or go.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: ArtifactStore,
+        residency: Residency,
+        registry: Registry,
+        folder: Path,
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._residency = residency
+        self._registry = registry
+        self._folder = folder
+
+    async def export(self, ref: AdapterRef) -> Parcel:
+        """The archive of one version; the caller removes it.
+
+        Raises:
+            AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
+            ArtifactRefused, StoreUnavailable: its artifact cannot be read.
+        """
+        record = (await self._catalog.get(ref.name)).select(ref.selector)
+        return Parcel(record, await asyncio.to_thread(self._pack, record.digest))
+
+    @asynccontextmanager
+    async def receive(self, chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[Path]:
+        """An archive as it arrives, on disk until the block ends.
+
+        Raises:
+            PayloadTooLarge: more than `max_bytes`.
+        """
+        folder = await asyncio.to_thread(self._new_folder)
+        try:
+            path = folder / "archive.tar.gz"
+            await _write(chunks, path, max_bytes)
+            yield path
+        finally:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def publish(self, name: str, path: Path, promote: bool | None) -> VersionRecord:
+        """Check an archive, test what is in it, and publish it as the next version of `name`.
+
+        Args:
+            promote: None: if the adapter has no version that answers.
+
+        Raises:
+            ArtifactRefused: it is broken or hostile, or does not answer as it says.
+            BaseIncompatible: it belongs to another base.
+        """
+        target = path.with_name("artifact")
+        config, digest = await asyncio.to_thread(_unpack, path, target)
+        existed = await asyncio.to_thread(self._store.exists, digest)
+        await asyncio.to_thread(self._store.put, target, digest)
+        try:
+            nbytes = await self._try_out(name, digest, config)
+            alias = DEFAULT_ALIAS if await self._is_promoted(name, promote) else None
+            record = await self._catalog.publish(
+                name,
+                digest,
+                base=config.base,
+                task=config.task,
+                labels=config.labels,
+                nbytes=nbytes,
+                promote_to=alias,
+                note=None if alias else CANDIDATE_NOTE,
+            )
+        except BaseException:
+            if not existed:
+                await asyncio.to_thread(self._store.delete, digest)
+            raise
+        await self._registry.refresh(name)
+        return record
+
+    async def _try_out(self, name: str, digest: str, config: AdapterConfig) -> int:
+        """Load and test the artifact as serving would; its size in memory."""
+        provisional = VersionRecord(
+            name=name,
+            version=0,
+            digest=digest,
+            base=config.base,
+            task=config.task,
+            labels=config.labels,
+            created_at=time.time(),
+            job_id=None,
+            metrics={},
+            nbytes=0,
+            state=VersionState.CANDIDATE,
+        )
+        try:
+            async with self._residency.pin(provisional) as adapter:
+                return adapter.nbytes
+        except AdapterUnusable as error:
+            self._residency.unload(digest)  # a corrected one may have the same digest
+            reason = error.__cause__ or error
+            raise ArtifactRefused(f"the adapter cannot be used here: {reason}") from error
+
+    async def _is_promoted(self, name: str, promote: bool | None) -> bool:
+        if promote is not None:
+            return promote
+        try:
+            return DEFAULT_ALIAS not in (await self._catalog.get(name)).aliases
+        except AdapterNotFound:
+            return True
+
+    def _pack(self, digest: str) -> Path:
+        source = self._store.get(digest)
+        path = self._new_folder() / "archive.tar.gz"
+        with path.open("wb") as file:
+            archive.pack(source, file)
+        return path
+
+    def _new_folder(self) -> Path:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=self._folder))
+
+
+async def _write(chunks: AsyncIterator[bytes], path: Path, max_bytes: int) -> None:
+    num_bytes = 0
+    with path.open("wb") as file:
+        async for chunk in chunks:
+            num_bytes += len(chunk)
+            if num_bytes > max_bytes:
+                raise PayloadTooLarge(f"an archive may have {max_bytes:,} bytes; more arrived")
+            await asyncio.to_thread(file.write, chunk)
+
+
+def _unpack(path: Path, target: Path) -> tuple[AdapterConfig, str]:
+    limits = ArchiveLimits()
+    with path.open("rb") as file:
+        digest = archive.unpack(file, target, limits)
+    try:
+        artifact.verify(target)
+        return artifact.read_config(target), digest
+    except ArtifactError as error:
+        raise ArtifactRefused(str(error)) from error

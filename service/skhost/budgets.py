@@ -20,7 +20,8 @@ class Budgets:
 
     Attributes:
         device_bytes: adapters beside the base; on the processor this is host memory.
-        host_bytes: adapters that wait in host memory for a place on another device.
+        host_bytes: adapters that wait in host memory for a place on the device; 0 where the device
+            is the processor, for a second tier would only copy there.
         max_loads: adapters loaded at the same time.
         broken_ttl_s: how long a failed load is remembered.
 
@@ -29,7 +30,7 @@ class Budgets:
     """
 
     device_bytes: int
-    host_bytes: int = 2 << 30
+    host_bytes: int = 0
     max_loads: int = 4
     broken_ttl_s: float = 30.0
 

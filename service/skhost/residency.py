@@ -1,7 +1,7 @@
 """Which adapters are in memory: brings them in off the batch path, and lets go of the unused.
 
-Tiers: the device (ready to classify), host memory (only where the device has its own memory), and
-the store. Everything is keyed by content digest. State belongs to the event loop's thread; reading
+Tiers: the device (ready to classify), host memory (of use where the device has memory of its own),
+and the store. Everything is keyed by content digest. State belongs to the event loop's thread; reading
 and copying happen on threads of its own.
 """
 
@@ -118,9 +118,7 @@ class Residency:
         self._budgets = budgets
         self._metrics = metrics
         self._device: Shelf[Adapter] = Shelf(budgets.device_bytes)
-        # On the processor the device is host memory: a second tier would only copy.
-        has_own_memory = base.device.type != "cpu"
-        self._host: Shelf[Adapter] = Shelf(budgets.host_bytes if has_own_memory else 0)
+        self._host: Shelf[Adapter] = Shelf(budgets.host_bytes)
         self._pins: Counter[str] = Counter()
         self._leaving: set[str] = set()
         self._loading: dict[str, asyncio.Task[None]] = {}

@@ -79,6 +79,5 @@ def budgets_of(settings: Settings, base: FrozenBase) -> Budgets:
     device_bytes = settings.device_budget_bytes
     if device_bytes is None:
         device_bytes = default_device_bytes(base.device)
-    return Budgets(
-        device_bytes, settings.host_budget_bytes, broken_ttl_s=settings.broken_adapter_ttl_s
-    )
+    host_bytes = settings.host_budget_bytes if base.device.type != "cpu" else 0
+    return Budgets(device_bytes, host_bytes, broken_ttl_s=settings.broken_adapter_ttl_s)

@@ -1,0 +1,124 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+
+import numpy as np
+import pytest
+import torch
+from making import make_adapter
+
+from skhost.runner import Runner
+from sktuning.base import FrozenBase
+from sktuning.classify import Classifier
+from sktuning.config import Task
+from sktuning.data import TextInput
+from sktuning.tokens import EncodedRow
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def classifier(tiny_bert: FrozenBase) -> Classifier:
+    return Classifier(tiny_bert)
+
+
+@pytest.fixture
+async def runner(classifier: Classifier) -> AsyncIterator[Runner]:
+    runner = Runner(classifier, threads=1)
+    yield runner
+    await runner.close()
+
+
+def encoded(classifier: Classifier, text: str, task: Task = Task.SINGLE_LABEL) -> EncodedRow:
+    adapter = make_adapter(classifier.base, task)
+    row = classifier.encoder.encode([TextInput(text)], adapter.config)[0]
+    assert isinstance(row, EncodedRow)
+    return row
+
+
+async def test_a_batch_gets_the_classifier_s_logits(runner: Runner, classifier: Classifier) -> None:
+    adapters = [make_adapter(classifier.base, seed=seed) for seed in (1, 2)]
+    batch = [(encoded(classifier, "a good text"), adapter) for adapter in adapters]
+    logits = await runner.run(batch)
+    expected = classifier.logits(batch)
+    assert len(logits) == 2
+    for seen, wanted in zip(logits, expected, strict=True):
+        np.testing.assert_allclose(seen, wanted, rtol=1e-5, atol=1e-6)
+
+
+async def test_everything_runs_on_one_thread_in_order(runner: Runner) -> None:
+    order: list[int] = []
+
+    def note(number: int) -> int:
+        order.append(number)
+        return threading.get_ident()
+
+    threads = await asyncio.gather(*(runner.call(note, number) for number in range(10)))
+    assert order == list(range(10))
+    assert set(threads) == {threads[0]}
+    assert threads[0] != threading.get_ident()
+
+
+async def test_the_forward_s_threads_are_set_where_it_runs(runner: Runner) -> None:
+    before = torch.get_num_threads()
+    assert await runner.call(torch.get_num_threads) == 1
+    assert torch.get_num_threads() == before
+
+
+async def test_a_failure_is_raised_to_its_caller_only(runner: Runner) -> None:
+    def fail() -> None:
+        raise ArithmeticError("no")
+
+    with pytest.raises(ArithmeticError, match="no"):
+        await runner.call(fail)
+    assert await runner.call(lambda: 1) == 1
+
+
+async def test_it_knows_how_long_it_has_been_busy(runner: Runner) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        begun.set()
+        return go_on.wait(10)
+
+    assert runner.busy_s == 0
+    held = asyncio.create_task(runner.call(hold))
+    await asyncio.to_thread(begun.wait, 10)
+    assert runner.is_stuck(after_s=0)
+    assert not runner.is_stuck(after_s=60)
+    go_on.set()
+    assert await held
+    assert not runner.is_stuck(after_s=0)
+
+
+async def test_closing_drops_what_has_not_begun(classifier: Classifier) -> None:
+    runner = Runner(classifier)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold() -> bool:
+        begun.set()
+        return go_on.wait(10)
+
+    held = asyncio.create_task(runner.call(hold))
+    await asyncio.to_thread(begun.wait, 10)
+    dropped = asyncio.create_task(runner.call(lambda: 1))
+    await asyncio.sleep(0)
+    closing = asyncio.create_task(runner.close())
+    with pytest.raises(asyncio.CancelledError):
+        await dropped
+    go_on.set()
+    await closing
+    assert await held
+
+
+async def test_closing_does_not_wait_forever_for_a_stuck_device(
+    classifier: Classifier, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = Runner(classifier)
+    go_on = threading.Event()
+    held = asyncio.create_task(runner.call(go_on.wait, 10))
+    await asyncio.sleep(0)
+    await runner.close(timeout_s=0.01)
+    assert "the device thread is stuck" in caplog.text
+    go_on.set()
+    assert await held

@@ -84,7 +84,8 @@ def _data(trained: TrainedAdapter) -> str:
 def _results(trained: TrainedAdapter) -> str:
     plain = {n: v for n, v in trained.metrics.items() if isinstance(v, int | float)}
     numbers = [(name, _number(value)) for name, value in plain.items()]
-    text = f"## Results\n\nOn the held-out rows; versions are compared by {trained.main_metric}.\n\n{_table(('metric', 'value'), numbers)}"
+    text = f"## Results\n\nOn the held-out rows; versions are compared by {trained.main_metric}."
+    text = f"{text}\n\n{_table(('metric', 'value'), numbers)}"
     report = trained.metrics.get("per_label")
     if not report:
         return text

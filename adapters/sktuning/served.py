@@ -163,6 +163,10 @@ def _is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def _is_temperature(value: Any) -> bool:
+    return _is_number(value) and 1e-3 <= value <= 1e3  # beyond it logits overflow or vanish
+
+
 def _are_fractions(value: Any) -> bool:
     return isinstance(value, list) and all(_is_number(one) and 0 <= one <= 1 for one in value)
 
@@ -197,6 +201,6 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "is_pair": _is_bool,
     "pair_template": _is_template,
     "seed": _is_count,
-    "temperature": _is_number,
+    "temperature": _is_temperature,
     "thresholds": _are_fractions,
 }

@@ -83,6 +83,7 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
 
     def fork_work_horse(self, job: Entry, queue: Queue) -> None:
         """Start the horse; if SIGTERM came in between, pass it on."""
+        self._record(self.connection)
         super().fork_work_horse(job, queue)
         if self._stop_requested:
             self.kill_horse(signal.SIGTERM)

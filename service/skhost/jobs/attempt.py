@@ -31,6 +31,7 @@ POLL_S: Final = 0.2  # how soon cancelling and a newer claim are noticed
 HEARTBEAT_S: Final = 2.0
 STOP_GRACE_S: Final = 20.0  # a training asked to stop has so long for its last checkpoint
 _LONGEST_PAUSE_S: Final = 30.0
+_LAST_WRITES_S: Final = 2.0
 
 
 class Work(Protocol):
@@ -77,6 +78,7 @@ class Attempt:
         self._claim = claim
         self._line = line
         self._stop = asyncio.Event()
+        self._over = asyncio.Event()
         self._last_step = int((job.progress or {}).get("step", 0))
         self._last_event_step = -1
 
@@ -100,9 +102,10 @@ class Attempt:
             log.error("job %s: Redis does not answer: %s", self._job.id, error)
             return Ending.HANDED_BACK
         finally:
-            for task in watching:
-                task.cancel()
-            await asyncio.gather(*watching, return_exceptions=True)
+            # Asked first and cancelled late: a cancellation that arrives while a connection is
+            # being made can get lost in the Redis client.
+            self._over.set()
+            await asyncio.wait(watching, timeout=_LAST_WRITES_S)
 
     async def _run(self, work: Work) -> Ending:
         try:
@@ -186,6 +189,8 @@ class Attempt:
             await self._end(JobState.FAILED, error={"code": "internal", "message": line})
             return Ending.DONE
         await self._pause()
+        if self._line.reason is not None:
+            return await self._stopped()
         why = f"{type(error).__name__}: {message}"
         await self._give_back(attempt=self._claim.attempt, why=why)
         return Ending.TRY_AGAIN
@@ -193,8 +198,7 @@ class Attempt:
     async def _pause(self) -> None:
         """What failed may be away for a moment: wait longer each time, but not when stopping."""
         pause_s = min(2.0 ** (self._claim.attempt - 1), _LONGEST_PAUSE_S)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stop.wait(), pause_s)
+        await _within(self._stop, pause_s)
 
     async def _give_back(self, *, attempt: int, why: str) -> None:
         values = {"attempt": attempt, "queued_at": time()}
@@ -211,7 +215,7 @@ class Attempt:
         """Notice a newer claim and the wish to cancel; show that this attempt lives."""
         beat_at = monotonic()
         with self._stopping_on_errors():
-            while True:
+            while not self._over.is_set():
                 token, is_cancelled = await self._ledger.signals(self._job.id)
                 if token != self._claim.token:
                     self.stop(StopReason.STALE)
@@ -221,13 +225,13 @@ class Attempt:
                 if monotonic() >= beat_at:
                     beat_at = monotonic() + HEARTBEAT_S
                     await self._write(values={"heartbeat_at": time()})
-                await asyncio.sleep(POLL_S)
+                await _within(self._over, POLL_S)
 
     async def _report(self) -> None:
         with self._stopping_on_errors():
-            while True:
+            while not self._over.is_set():
                 await self._flush()
-                await asyncio.sleep(POLL_S)
+                await _within(self._over, POLL_S)
 
     @contextlib.contextmanager
     def _stopping_on_errors(self) -> Any:
@@ -257,6 +261,12 @@ class Attempt:
         data = {**found, "attempt": self._claim.attempt}
         log.info("job %s goes on from step %d, %d lost", self._job.id, resumed_from or 0, lost)
         await self._write(values=found, event="resumed", data=data)
+
+
+async def _within(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait for the event, but not for longer."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), timeout_s)
 
 
 class _GivenUp(ServiceError):

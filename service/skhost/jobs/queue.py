@@ -19,11 +19,12 @@ from rq.serializers import JSONSerializer
 from skhost.keys import Keys
 
 # Measured with a worker killed in mid-job: RQ's defaults let the job wait 89 s for the dead
-# worker's lease and up to 600 s for the sweep that looks for it.
-LEASE_S: Final = 10  # of an entry that is worked on; renewed every MONITORING_S
+# worker's lease and up to 600 s for the sweep that looks for it. With these it waits 6 to 9 s,
+# which leaves the rest of 20 s to starting a process, torch and the base.
+LEASE_S: Final = 6  # of an entry that is worked on; renewed every MONITORING_S
 MONITORING_S: Final = 2
-IDLE_S: Final = 2  # how long an idle worker blocks before it looks for expired leases
-MAINTENANCE_S: Final = 2
+IDLE_S: Final = 1  # how long an idle worker blocks before it looks for expired leases
+MAINTENANCE_S: Final = 1
 WORKER_TTL_S: Final = 20
 RESULT_TTL_S: Final = 600  # of RQ's own bookkeeping; our record outlives it
 NO_TIMEOUT: Final = -1  # RQ's default would end a training after 180 s

@@ -1,4 +1,4 @@
-"""A training process whose work is counting: real steps, real checkpoints, no model.
+"""A worker whose trainings count: real steps, real checkpoints, no model.
 
 Everything around the work is the service's own: claim, fence, heartbeats, signals, endings. The
 adapter's name says how it behaves.
@@ -8,17 +8,19 @@ import asyncio
 import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from skhost.errors import UploadRefused
 from skhost.jobs.run import Context, leave, main
+from skhost.settings import Settings
+from skhost.worker import run_worker
 from sktuning.errors import TrainingCancelled
 
-NUM_STEPS = 40
-STEP_S = 0.05
+NUM_STEPS = 20
+STEPS_BY_NAME = {"endless": 100_000, "long": 60}  # how an adapter's name begins
+STEP_S = 0.04
 STEPS_A_CHECKPOINT = 5
 
 
@@ -58,7 +60,7 @@ class Counting:
     def _count(self) -> None:
         line, start = self._context.line, self._load()
         line.begin(start or None)
-        num_steps = 100_000 if self._context.job.name.startswith("endless") else NUM_STEPS
+        num_steps = STEPS_BY_NAME.get(self._context.job.name.split("-")[0], NUM_STEPS)
         for step in range(start + 1, num_steps + 1):
             if line.should_stop():
                 self._save(step - 1)
@@ -78,7 +80,10 @@ class Counting:
         part.replace(self._checkpoint)
 
 
-PROGRAM = (sys.executable, str(Path(__file__).resolve()))
+PROGRAM = (sys.executable, str(Path(__file__).resolve()), "train")
 
 if __name__ == "__main__":
-    leave(main(sys.argv[1:], partial(Counting)))
+    if sys.argv[1] == "worker":
+        run_worker(Settings(), program=PROGRAM)
+    else:
+        leave(main(sys.argv[2:], Counting))

@@ -20,7 +20,7 @@ from sktuning.errors import ArtifactCorrupt
 from sktuning.manifest import DIGEST, LIMITS, MANIFEST, Manifest, read_recorded
 
 MAX_UPLOAD_BYTES: Final = 1 << 40  # uploads were limited when they came in
-_REF = re.compile(r"(uploads|checkpoints)(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})+")
+_REF = re.compile(r"(uploads|checkpoints|rows)(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})+")
 
 
 class ArtifactStore:
@@ -178,6 +178,11 @@ def upload_ref(job_id: str, index: int) -> str:
 def checkpoint_ref(job_id: str) -> str:
     """The reference of a job's checkpoint."""
     return _checked(f"checkpoints/{job_id}")
+
+
+def rows_ref(job_id: str) -> str:
+    """The reference of the hashes of a job's training rows."""
+    return _checked(f"rows/{job_id}")
 
 
 def _place(url: str, tenant: str) -> Place:

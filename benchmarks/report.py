@@ -13,15 +13,26 @@ Row = Mapping[str, Any]
 
 def report(title: str, rows: Sequence[Row], json_file: Path | None = None) -> None:
     """Print `rows` as a table; also write them to `json_file` when one is given."""
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(title=title)
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(row.get(name)) for name in columns))
-    Console(width=max(100, 14 * len(columns))).print(table)
+    console = Console(width=160)
+    console.print(_on_end(title, rows[0]) if len(rows) == 1 else _table(title, rows))
     if json_file is not None:
         json_file.write_text(json.dumps(list(rows), indent=1, ensure_ascii=False) + "\n")
+
+
+def _table(title: str, rows: Sequence[Row]) -> Table:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = Table(*columns, title=title)
+    for row in rows:
+        table.add_row(*(_text(row.get(name)) for name in columns))
+    return table
+
+
+def _on_end(title: str, row: Row) -> Table:
+    """One row, a line a column."""
+    table = Table("figure", "value", title=title)
+    for name, value in row.items():
+        table.add_row(name, _text(value))
+    return table
 
 
 def _text(value: Any) -> str:

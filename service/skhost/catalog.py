@@ -8,7 +8,7 @@ import json
 import secrets
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from redis.asyncio import Redis
@@ -100,14 +100,9 @@ class Catalog:
         if not DIGEST.fullmatch(digest):
             raise ArtifactRefused(f"{digest[:100]!r} is not the digest of an artifact")
         record = {
-            "digest": digest,
-            "base": {"name": base.name, "digest": base.digest},
-            "task": str(task),
-            "labels": list(labels),
-            "created_at": time.time(),
-            "job_id": job_id,
+            **{"digest": digest, "base": asdict(base), "task": str(task), "labels": list(labels)},
+            **{"created_at": time.time(), "job_id": job_id, "nbytes": nbytes},
             "metrics": finite(dict(metrics or {})),
-            "nbytes": nbytes,
         }
         alias = check_alias(promote_to) if promote_to is not None else ""
         token, guard = publish_token or "", "" if fence is None else str(fence)

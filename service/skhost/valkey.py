@@ -57,6 +57,7 @@ class EmbeddedValkey:
         self._owner_lock: Lock | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: Path | None = None  # of the server that answered
+        self._answered_pid = 0  # of that server
 
     @property
     def is_owner(self) -> bool:
@@ -106,11 +107,10 @@ class EmbeddedValkey:
     def stop(self) -> None:
         """End the server, its data saved, if this object owns it; bounded in time."""
         if self._owner_lock is not None and self._socket is not None:
-            pid = self.pid
             self._shut_down(self._socket)
             if not _wait(self._is_gone, self._stop_timeout_s):
                 log.warning("valkey did not end in %g s and is killed", self._stop_timeout_s)
-                self._kill(pid)
+                self._kill()
         self._release()
         self._socket = None
 
@@ -133,9 +133,10 @@ class EmbeddedValkey:
         if self._owner_lock is not None:
             self._spawn_if_none()
         socket = self._recorded_socket()
-        if socket is None or _pid(socket, self._dir) is None:
+        pid = None if socket is None else _pid(socket, self._dir)
+        if pid is None:
             return False
-        self._socket = socket
+        self._socket, self._answered_pid = socket, pid
         return True
 
     def _spawn_if_none(self) -> None:
@@ -193,14 +194,12 @@ class EmbeddedValkey:
             lock.close()
         return lock is not None
 
-    def _kill(self, pid: int | None) -> None:
-        if self._process is not None:
-            self._process.kill()
-        elif pid is not None:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+    def _kill(self) -> None:
+        """Kill the server: it holds its lock, so its process id is still its own."""
+        with suppress(ProcessLookupError):
+            os.kill(self._answered_pid, signal.SIGKILL)
         if not _wait(self._is_gone, self._stop_timeout_s):
-            log.error("valkey with process id %s cannot be ended", pid)
+            log.error("valkey with process id %d cannot be ended", self._answered_pid)
 
     def _release(self) -> None:
         if self._process is not None:

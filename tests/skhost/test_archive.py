@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from making import make_trained
 from plain_artifact import contents, write_artifact
 
 from skhost.archive import ArchiveLimits, pack, unpack
 from skhost.errors import ArtifactRefused
+from skhost.store import ArtifactStore
+from sktuning import artifact
+from sktuning.base import FrozenBase
 from sktuning.manifest import CARD, CONFIG, MANIFEST, MODEL
 
 
@@ -72,6 +76,15 @@ def test_the_same_artifact_gives_the_same_bytes(made: Path, tmp_path: Path) -> N
     for path in (tmp_path / "elsewhere").iterdir():
         path.chmod(0o600)
     assert packed(tmp_path / "elsewhere") == first
+
+
+def test_a_trained_adapter_travels_whole(tiny_bert: FrozenBase, tmp_path: Path) -> None:
+    digest = artifact.save(tmp_path / "saved", make_trained(tiny_bert))
+    store = ArtifactStore(f"file://{tmp_path}/store", "default", tmp_path / "cache")
+    store.put(tmp_path / "saved", digest)
+    assert unpack(io.BytesIO(packed(store.get(digest))), tmp_path / "imported") == digest
+    assert artifact.verify(tmp_path / "imported") == digest
+    assert contents(tmp_path / "imported") == contents(tmp_path / "saved")
 
 
 def test_other_peoples_tar_is_read_too(made: Path, target: Path) -> None:

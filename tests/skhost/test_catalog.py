@@ -18,7 +18,6 @@ from skhost.errors import (
     ArtifactRefused,
     Conflict,
     InvalidRequest,
-    RegistryUnavailable,
     VersionNotFound,
 )
 from skhost.keys import Keys
@@ -398,15 +397,3 @@ async def test_a_restart_of_valkey_keeps_everything(tmp_path: Path) -> None:
         assert (await publish(catalog, "a", 9, publish_token="j1")).version == 1
         assert (await publish(catalog, "a", 3)).version == 3
         await client.aclose()
-
-
-async def test_a_registry_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:
-    client = connect(f"unix://{tmp_path}/nothing.sock")
-    catalog = Catalog(client, KEYS)
-    for call in (catalog.get("a"), catalog.names(), catalog.promote("a", 1), catalog.revision()):
-        with pytest.raises(RegistryUnavailable) as caught:
-            await call
-        assert caught.value.retry_after_s
-    with pytest.raises(RegistryUnavailable):
-        await anext(catalog.watch())
-    await client.aclose()

@@ -194,6 +194,27 @@ def test_a_server_that_will_not_end_is_killed(tmp_path: Path) -> None:
     assert _is_free(tmp_path)
 
 
+def test_an_adopted_server_that_will_not_end_is_killed(
+    tmp_path: Path, owner: subprocess.Popen[str]
+) -> None:
+    _, pid, _ = _first_words(owner)
+    owner.kill()
+    owner.wait()
+    server = EmbeddedValkey(tmp_path, stop_timeout_s=0.2)
+    server.start()
+    os.kill(pid, signal.SIGSTOP)
+    server.stop()
+    assert _is_free(tmp_path)
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"socket": 7}'])
+def test_a_damaged_record_is_written_again(tmp_path: Path, record: str) -> None:
+    (tmp_path / "valkey").mkdir()
+    (tmp_path / "valkey" / "server.json").write_text(record)
+    with EmbeddedValkey(tmp_path) as server:
+        assert server.is_running()
+
+
 def test_the_url_is_not_known_before_the_start(tmp_path: Path) -> None:
     server = EmbeddedValkey(tmp_path)
     with pytest.raises(RegistryUnavailable):

@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from skhost.catalog import Catalog
+from skhost.connection import connect, registry_errors
+from skhost.errors import RegistryUnavailable
+from skhost.keys import Keys
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_registry_that_is_not_there_is_an_error_of_ours(tmp_path: Path) -> None:
+    client = connect(f"unix://{tmp_path}/nothing.sock")
+    catalog = Catalog(client, Keys())
+    for call in (catalog.get("a"), catalog.names(), catalog.promote("a", 1), catalog.revision()):
+        with pytest.raises(RegistryUnavailable, match="does not answer as it should") as caught:
+            await call
+        assert caught.value.retry_after_s
+    with pytest.raises(RegistryUnavailable):
+        await anext(catalog.watch())
+    await client.aclose()
+
+
+async def test_an_answer_that_is_an_error_is_an_error_of_ours_too(redis_client: Redis) -> None:
+    await redis_client.set("key", "text")
+    with pytest.raises(RegistryUnavailable, match="WRONGTYPE"), registry_errors():
+        await redis_client.lpush("key", "x")
+
+
+async def test_other_errors_pass() -> None:
+    with pytest.raises(ZeroDivisionError), registry_errors():
+        _ = 1 / 0

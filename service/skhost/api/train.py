@@ -32,6 +32,7 @@ router = APIRouter(tags=["train"])
 
 FILES = frozenset({"file", "held_out"})
 IdempotencyKey = Annotated[str | None, Header(max_length=200, pattern=r"^[\x21-\x7e]+$")]
+Cursor = Annotated[str | None, Query(pattern=r"^\d{1,12}(\.\d{1,12})?$", description="Of a page.")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
 
@@ -57,10 +58,15 @@ async def train(
     return JSONResponse(job_body(job), status_code=202, headers={"Location": f"/train/{job.id}"})
 
 
-@router.get("/train", response_model=JobPage, responses=errors(InvalidRequest))
+@router.get(
+    "/train",
+    response_model=JobPage,
+    responses=errors(InvalidRequest, RegistryUnavailable),
+    dependencies=[Depends(OnlyQuery("cursor", "limit", "state", "name"))],
+)
 async def list_jobs(
     services: ServicesDep,
-    cursor: str | None = None,
+    cursor: Cursor = None,
     limit: Limit = 50,
     state: JobState | None = None,
     name: str | None = None,

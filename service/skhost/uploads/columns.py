@@ -1,7 +1,6 @@
 """Which column is what: named by the request, or found by its usual name."""
 
 import difflib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from skhost.uploads.dialect import normal_name
@@ -215,6 +214,4 @@ class _Finder:
 
 # What a column is called in messages to the part that the request names it by.
 _FIELDS = {"text": "text", "words": "tokens", "id": "id", "split": "split"}
-_SPACED_KNOWN: Mapping[str, None] | frozenset[str] = frozenset(
-    name.replace("_", " ") for name in KNOWN
-)
+_SPACED_KNOWN = frozenset(name.replace("_", " ") for name in KNOWN)

@@ -94,7 +94,6 @@ class Delimited:
             if size > SAMPLE_CHARS:
                 break
         is_cut = next(lines, None) is not None
-        lines.close()  # type: ignore[attr-defined]  # a generator: lets go of the file
         return find_dialect(sample, known, is_cut=is_cut)
 
     def _read_header(self) -> tuple[int, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from skhost.uploads.quoted import RawRecord, parse
 
 DELIMITERS = (",", "\t", ";", "|")
 NO_QUOTING_SHARE = 0.99  # of the lines must fit before quotes are taken for plain characters
+MIN_OPEN = 3  # fields that begin with a quote and do not end with one
 CUT_SPAN = 50  # lines of a record that the sample's end may have cut
 _SEPARATOR_LINE = "sep="  # Excel's own first line
 
@@ -35,6 +36,10 @@ class _Trial:
     num_lines: int
 
     @property
+    def share(self) -> float:
+        return self.num_fitting / max(self.num_lines, 1)
+
+    @property
     def rank(self) -> tuple[int, bool, int]:
         return self.num_known, len(self.header) > 1, self.num_fitting
 
@@ -52,10 +57,21 @@ def find_dialect(sample: Sequence[str], known: Set[str], *, is_cut: bool) -> Dia
     trials = [_try(sample, Dialect(delimiter), known, is_cut) for delimiter in DELIMITERS]
     best = max(trials, key=lambda trial: trial.rank)  # the first of equals: the usual one
     bare = _try(sample, Dialect(best.dialect.delimiter, is_quoted=False), known, is_cut=False)
-    share = bare.num_fitting / max(bare.num_lines, 1)
-    better = bare.num_fitting > best.num_fitting and share >= NO_QUOTING_SHARE
-    is_bare = better and best.num_lines == bare.num_lines
-    return bare.dialect if is_bare else best.dialect
+    return bare.dialect if _is_bare(best, bare, sample) else best.dialect
+
+
+def _is_bare(quoted: _Trial, bare: _Trial, sample: Sequence[str]) -> bool:
+    """Whether quotes enclose nothing: without them all rows fit, and several only begin with one.
+
+    One quote that is never closed is a mistake in a row, and is reported as that.
+    """
+    if bare.share <= quoted.share or bare.share < NO_QUOTING_SHARE:
+        return False
+    starts = [cell for record in _parse(sample, bare.dialect) for cell in record.fields
+              if cell.startswith('"')]  # fmt: skip
+    num_enclosed = sum(len(cell) > 1 and cell.endswith('"') for cell in starts)
+    num_open = len(starts) - num_enclosed
+    return num_open >= max(MIN_OPEN, num_enclosed)
 
 
 def normal_name(name: str) -> str:

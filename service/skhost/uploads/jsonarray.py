@@ -11,6 +11,7 @@ from skhost.uploads.jsonvalue import checked_object, make_decoder
 from skhost.uploads.keys_found import keys_found
 from skhost.uploads.problems import BadCell, Findings
 from skhost.uploads.records import Record
+from skhost.uploads.view import view_of
 
 CHUNK_CHARS = 1 << 16
 _BLANKS = " \t\r\n"
@@ -35,10 +36,8 @@ class JsonArray:
         return self._read(self._findings, wanted)
 
     def _read(self, findings: Findings, wanted: Set[str] | None) -> Iterator[Record]:
-        self._file.seek(0)
-        text = TextIOWrapper(self._file, encoding=self._codec, newline="")
         depth = findings.limits.max_depth
-        try:
+        with TextIOWrapper(view_of(self._file), encoding=self._codec, newline="") as text:
             for number, (value, source) in enumerate(_Elements(text, findings), 1):
                 try:
                     cells = checked_object(value, source, depth)
@@ -46,10 +45,8 @@ class JsonArray:
                     findings.bad_row(bad.code, bad.message, number)
                     yield Record(number, None)
                 else:
-                    kept = cells if wanted is None else wanted & cells.keys()
+                    kept = cells.keys() if wanted is None else wanted & cells.keys()
                     yield Record(number, {name: cells[name] for name in kept})
-        finally:
-            text.detach()
 
 
 class _Elements:

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from skhost.uploads.problems import Findings
 from skhost.uploads.records import Record
+from skhost.uploads.view import view_of
 
 BATCH_ROWS = 512
 LONG_BYTES = 1 << 16  # of a value: beyond it rows become Python values one by one
@@ -48,9 +49,8 @@ class Parquet:
             raise self._damaged(f"cannot be read after record {number}") from error
 
     def _open(self) -> pq.ParquetFile:
-        self._file.seek(0)
         try:
-            return pq.ParquetFile(self._file)
+            return pq.ParquetFile(view_of(self._file))
         except (pa.ArrowException, OSError) as error:
             raise self._damaged("its footer cannot be read; is it complete?") from error
 
@@ -83,8 +83,7 @@ class Parquet:
         schema = self._parquet.schema
         leaves = (schema.column(index) for index in range(len(schema)))
         texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
-        self._file.seek(0)
-        file = pq.ParquetFile(self._file, read_dictionary=texts)
+        file = pq.ParquetFile(view_of(self._file), read_dictionary=texts)
         yield from file.iter_batches(batch_size=BATCH_ROWS, columns=names, use_threads=False)
 
     def _longest_of(self, batch: pa.RecordBatch) -> int:

@@ -55,6 +55,8 @@ def read_dataset(
         name = held_out_filename or held_out.name
         judges = _read_file(held_out, name, request, main.decision.task)
         _check_same_kind(main, judges, parts)
+        if not judges.rows:
+            judges.findings.error("no_usable_rows", "no row is left to judge by")
         _settle(judges.findings, request)
         parts = Parts(parts.train, judges.rows, parts.test)
         origin = f"a second file, {judges.findings.file}"
@@ -107,8 +109,6 @@ def _check_same_kind(main: _File, judges: _File, parts: Parts) -> None:
     if parts.held_out:
         message = "held-out rows come with the split column and in a second file; send one of them"
         raise main.findings.refusal("held_out_twice", message, column=main.columns.split)
-    if not judges.rows and not judges.findings.bad:
-        raise judges.findings.refusal("no_usable_rows", "no row is left to judge by")
     if (main.columns.text_pair is None) != (judges.columns.text_pair is None):
         message = "the held-out file must have pairs of texts if, and only if, the first file has"
         raise judges.findings.refusal("held_out_differs", message)

@@ -17,6 +17,7 @@ FRACTION = 0.1
 MAX_HELD_OUT = 2000  # groups; more would make every evaluation slow and judge no better
 FEW = 3  # rows a label should be judged by, where it has enough of them
 NUM_BINS = 10  # quantiles of a regression's targets
+MIN_BIN = 8  # texts a quantile, where there are few
 _PARTS: Mapping[str, Part] = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(
@@ -60,12 +61,12 @@ def draw_held_out(
     several labels or tags, its rarest one; for numbers, a quantile.
     """
     groups = _groups(rows)
-    strata = _strata(groups, task)
-    sizes = Counter(strata)
     share = _share(len(groups), fraction)
-    takes = {name: _take(size, share) for name, size in sizes.items()}
-    drawn = _draw(strata, takes, seed)
-    _return_last_of_a_label(groups, drawn)
+    drawn: set[int] = set()
+    for strata in (_strata(groups, task), [""] * len(groups)):  # every stratum may be too small
+        takes = {name: _take(size, share) for name, size in Counter(strata).items()}
+        drawn = drawn or _draw(strata, takes, seed)
+        _return_last_of_a_label(groups, drawn)
     held_out = {item.where for index in drawn for item in groups[index]}
     return Parts(
         tuple(item for item in rows if item.where not in held_out),
@@ -97,7 +98,8 @@ def _groups(rows: Sequence[LabelledRow]) -> list[list[LabelledRow]]:
 def _strata(groups: Sequence[Sequence[LabelledRow]], task: Task) -> list[str]:
     if task is Task.REGRESSION:
         values = np.array([group[0].example.target for group in groups], dtype=float)
-        edges = np.unique(np.quantile(values, np.linspace(0, 1, NUM_BINS + 1)[1:-1]))
+        num_bins = max(1, min(NUM_BINS, len(groups) // MIN_BIN))
+        edges = np.unique(np.quantile(values, np.linspace(0, 1, num_bins + 1)[1:-1]))
         return [str(index) for index in np.searchsorted(edges, values, side="right")]
     names = [sorted({name for item in group for name in item.names}) for group in groups]
     counts = Counter(name for each in names for name in each)

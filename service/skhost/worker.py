@@ -28,13 +28,14 @@ from skhost.jobs.queue import (
     training_queue,
 )
 from skhost.jobs.queue import WORKER_TTL_S as RQ_WORKER_TTL_S
-from skhost.jobs.sweep import sweep
+from skhost.jobs.sweep import clear_folders, sweep
 from skhost.keys import WORKER_TTL_S, Keys
 from skhost.settings import Settings
+from skhost.valkey import EmbeddedValkey
 
 log = logging.getLogger(__name__)
 
-_NAME_BYTES: Final = 4
+_NAME_CHARS: Final = 4  # tells workers apart whose containers share host name and pid
 
 
 class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
@@ -118,17 +119,25 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
 
 
 def run_worker(settings: Settings, *, program: tuple[str, ...] = PROGRAM) -> None:
-    """Work until SIGTERM or SIGINT. `settings.redis_url` must be there.
+    """Work until SIGTERM or SIGINT; with the embedded registry where no other is set.
 
     Raises:
-        ValueError: there is no Redis to work for.
+        RegistryUnavailable: the embedded registry does not start.
     """
-    if settings.redis_url is None:
-        raise ValueError("a worker needs redis_url: the server whose jobs it takes")
-    client = patient_client(settings.redis_url)
+    if settings.redis_url is not None:
+        _work(settings, settings.redis_url, program)
+        return
+    with EmbeddedValkey(settings.data_dir) as valkey:
+        _work(settings, valkey.url, program)
+
+
+def _work(settings: Settings, redis_url: str, program: tuple[str, ...]) -> None:
+    update = {"redis_url": redis_url, "data_dir": settings.data_dir.resolve()}
+    settings = settings.model_copy(update=update)
+    client, keys = patient_client(redis_url), Keys(settings.tenant)
+    clear_folders(client, keys, settings.data_dir)
     launcher = Launcher(program, training_environment(settings))
-    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:_NAME_BYTES]}"
-    worker = TrainingWorker(client, Keys(settings.tenant), launcher, name)
+    name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:_NAME_CHARS]}"
     log.info("worker %s takes training jobs", name)
-    worker.work(logging_level=None)
+    TrainingWorker(client, keys, launcher, name).work(logging_level=None)
     log.info("worker %s has ended", name)

@@ -9,8 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 from redis.asyncio import Redis
@@ -18,11 +17,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from skhost.jobs.attempt import Attempt, Ending, Work
+from skhost.jobs.context import Context, WorkFactory
 from skhost.jobs.jobs import Jobs
 from skhost.jobs.launch import die_with
 from skhost.jobs.ledger import Ledger
 from skhost.jobs.line import Line, StopReason
-from skhost.jobs.record import Job
 from skhost.keys import Keys
 from skhost.logs import configure_logging
 from skhost.settings import Settings
@@ -30,20 +29,6 @@ from skhost.settings import Settings
 log = logging.getLogger(__name__)
 
 _PATIENCE: Final = 60  # tries of a command at up to 1 s each
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What an attempt's work is made of."""
-
-    settings: Settings
-    redis: Redis
-    keys: Keys
-    job: Job
-    line: Line
-
-
-WorkFactory = Callable[[Context], Work]
 
 
 def main(arguments: Sequence[str], make_work: WorkFactory) -> int:
@@ -87,7 +72,12 @@ def leave(code: int) -> None:
     os._exit(code)
 
 
-if __name__ == "__main__":
+def _training(context: Context) -> Work:
+    """The real work; imported late, so that the job is claimed before torch is loaded."""
     from skhost.jobs.training import Training
 
-    leave(main(sys.argv[1:], Training))
+    return Training(context)
+
+
+if __name__ == "__main__":
+    leave(main(sys.argv[1:], _training))

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import shutil
+from pathlib import Path
 from time import time
 from typing import Any, Final
 
@@ -26,6 +28,15 @@ def sweep(client: Redis, keys: Keys, queue: TrainingQueue) -> list[str]:
     """
     found: Any = client.zrange(keys.active_jobs(), 0, -1)
     return [job_id.decode() for job_id in found if _sweep_one(client, keys, queue, job_id.decode())]
+
+
+def clear_folders(client: Redis, keys: Keys, data_dir: Path) -> None:
+    """Remove local checkpoints and work files of jobs that have succeeded or are forgotten."""
+    for folder in (*data_dir.glob("checkpoints/*/"), *data_dir.glob("training/*/")):
+        state: Any = client.hget(keys.job(folder.name), "state")
+        if state is None or state.decode() == JobState.SUCCEEDED:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.with_name(f"{folder.name}.token").unlink(missing_ok=True)
 
 
 def _sweep_one(client: Redis, keys: Keys, queue: TrainingQueue, job_id: str) -> bool:

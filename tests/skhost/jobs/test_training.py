@@ -1,0 +1,146 @@
+"""The real training process on a tiny base: from a file to a version, killed on the way, judged."""
+
+import random
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from training_jobs import SKHOST, Workers, at_step, collected, reached
+
+from skhost.catalog import Catalog
+from skhost.jobs import Gate, Jobs, JobState, TrainRequest, Upload
+from skhost.keys import Keys
+from skhost.records import VersionState
+from skhost.settings import Settings
+from skhost.store import ArtifactStore, upload_ref
+from sktuning import artifact
+from sktuning.config import AdapterSpec, TrainingConfig
+
+pytestmark = pytest.mark.anyio
+
+GOOD = ("good", "great")
+BAD = ("bad", "awful")
+
+
+@pytest.fixture
+def settings(valkey_url: str, tmp_path: Path, tiny_bert_folder: Path) -> Settings:
+    """Settings of a worker on a tiny base."""
+    return Settings(
+        redis_url=valkey_url,
+        data_dir=tmp_path,
+        base=str(tiny_bert_folder),
+        worker_nice=0,
+        worker_threads=1,
+    )
+
+
+@pytest.fixture
+def store(settings: Settings) -> ArtifactStore:
+    """The worker's store."""
+    return ArtifactStore(settings.store, settings.tenant, settings.data_dir / "cache")
+
+
+def _rows(count: int, *, seed: int, labels: tuple[str, str] = ("pos", "neg")) -> str:
+    """A CSV of short reviews, each another one."""
+    draw = random.Random(seed)
+    lines = ["text,label"]
+    for i in range(count):
+        word = draw.choice(GOOD if i % 2 else BAD)
+        lines.append(f"{word} {draw.randrange(10**4)} {word},{labels[0] if i % 2 else labels[1]}")
+    return "\n".join(lines)
+
+
+def _request(*, epochs: int = 2, gate: Gate = Gate.NOT_WORSE) -> TrainRequest:
+    training = TrainingConfig(epochs=epochs, batch_size=8, checkpoint_every_s=0.05, patience=0)
+    return TrainRequest(spec=AdapterSpec(training=training), gate=gate)
+
+
+def _upload(store: ArtifactStore, folder: Path, rows: str, order: str) -> tuple[Upload, ...]:
+    path = folder / f"{order}.csv"
+    path.write_text(rows)
+    store.put_file(path, upload_ref(order, 0))
+    return (Upload("train", upload_ref(order, 0), path.name, len(rows)),)
+
+
+async def test_a_file_becomes_a_version_and_the_next_ones_are_judged_against_it(
+    jobs: Jobs,
+    workers: Workers,
+    store: ArtifactStore,
+    tmp_path: Path,
+    redis_client: Redis,
+    keys: Keys,
+) -> None:
+    workers.start(SKHOST)
+    catalog = Catalog(redis_client, keys)
+    files = {
+        "first": (_rows(240, seed=1), Gate.NOT_WORSE),
+        "same": (_rows(240, seed=1), Gate.NOT_WORSE),
+        "other": (_rows(240, seed=2), Gate.NOT_WORSE),
+        "renamed": (_rows(240, seed=3, labels=("good", "bad")), Gate.NOT_WORSE),
+        "forced": (_rows(240, seed=3, labels=("good", "bad")), Gate.ALWAYS),
+    }
+    results = {}
+    for order, (rows, gate) in files.items():
+        uploads = _upload(store, tmp_path, rows, order)
+        job = await jobs.submit("mood", _request(gate=gate), uploads)
+        done = await reached(jobs, job.id, JobState.SUCCEEDED, within_s=60)
+        assert done.result is not None
+        results[order] = done.result
+    first = results["first"]
+    assert (first["version"], first["promoted"]) == (1, True)
+    assert first["main_score"] > 0.9
+    assert artifact.digest_of(store.get(first["digest"])) == first["digest"]
+    # The same rows again: the split is the same, so what is held out was trained on by neither.
+    assert results["same"]["gate"]["num_rows"] == first["num_held_out"]
+    assert results["same"]["promoted"] is (
+        results["same"]["gate"]["score"] >= results["same"]["gate"]["live_score"]
+    )
+    figures = results["other"]["gate"]
+    assert results["other"]["promoted"] is (figures["score"] >= figures["live_score"])
+    assert (results["renamed"]["promoted"], results["forced"]["promoted"]) == (False, True)
+    assert "only 0 of 24 held-out rows can decide" in results["renamed"]["note"]
+    record = await catalog.get("mood")
+    assert record.aliases == {"prod": 5}
+    assert record.versions[3].state is VersionState.CANDIDATE
+    assert record.versions[3].note == results["renamed"]["note"]
+
+
+async def test_a_killed_training_goes_on_from_its_checkpoint_to_one_version(
+    jobs: Jobs,
+    workers: Workers,
+    store: ArtifactStore,
+    tmp_path: Path,
+    redis_client: Redis,
+    keys: Keys,
+) -> None:
+    workers.start(SKHOST)
+    uploads = _upload(store, tmp_path, _rows(400, seed=1), "one")
+    job = await jobs.submit("mood", _request(epochs=12), uploads)
+    await at_step(jobs, job.id, 40, within_s=40)
+    (trainer,) = workers.trainers()
+    trainer.kill()
+    done = await reached(jobs, job.id, JobState.SUCCEEDED, within_s=60)
+    assert done.attempt == 2
+    assert (done.resumed_from or 0) > 0
+    assert done.result is not None
+    assert done.result["main_score"] > 0.9
+    assert len((await Catalog(redis_client, keys).get("mood")).versions) == 1
+    events = await collected(jobs.events(job.id))
+    steps = [event.data["step"] for event in events if event.kind == "progress"]
+    assert steps[-1] == done.result["num_steps"]
+    assert [e.kind for e in events].count("resumed") == 1
+    assert not list((tmp_path / "checkpoints").iterdir())
+    assert not list((tmp_path / "training").iterdir())
+
+
+async def test_a_file_that_cannot_be_learned_from_fails_with_its_problems(
+    jobs: Jobs, workers: Workers, store: ArtifactStore, tmp_path: Path
+) -> None:
+    workers.start(SKHOST)
+    uploads = _upload(store, tmp_path, "text,label\ngood,pos\ngreat,pos\n", "one")
+    job = await jobs.submit("mood", _request(), uploads)
+    failed = await reached(jobs, job.id, JobState.FAILED, within_s=40)
+    assert failed.error is not None
+    assert failed.error.code == "upload_refused"
+    assert "one.csv" in failed.error.message
+    assert failed.attempt == 1

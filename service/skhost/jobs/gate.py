@@ -12,7 +12,7 @@ from skhost.jobs.rows import RowSet
 from sktuning.config import AdapterConfig, Task
 from sktuning.data import Example
 
-MIN_ROWS: Final = 20  # fewer say nothing about which of two versions is better
+MIN_ROWS: Final = 20  # of a held-out split that had to be cut; fewer say too little
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def fair_rows(new: Contender, live: Live) -> tuple[list[Example], str]:
 def _compared(new: Contender, live: Live, score: Score) -> Verdict:
     rows, left_out = fair_rows(new, live)
     without = f" (without {left_out})" if left_out else ""
-    if len(rows) < MIN_ROWS:
+    if not rows or (left_out and len(rows) < MIN_ROWS):
         return Verdict(
             False,
             f"a candidate: only {len(rows)} of {len(new.held_out)} held-out rows can decide "

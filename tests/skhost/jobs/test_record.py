@@ -1,0 +1,82 @@
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from skhost.errors import InvalidRequest, JobStateConflict
+from skhost.jobs import Job, JobError, Jobs, JobState, TrainRequest, Upload
+from skhost.jobs.ledger import Ledger, Write
+from skhost.jobs.record import RESUMABLE, TERMINAL, TRANSITIONS, WORKING, sources_of
+from skhost.jobs.request import Gate
+from skhost.keys import Keys
+from skhost.uploads.request import ColumnChoice
+from sktuning.config import AdapterSpec, Method, Pooling, Task, TrainingConfig
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v, max_size=3)
+)
+
+
+@given(
+    name=st.text(min_size=1),
+    progress=st.none() | st.dictionaries(st.text(), json_values, max_size=4),
+    message=st.text(),
+    ignore=st.lists(st.text(min_size=1)).map(tuple),
+)
+def test_a_record_survives_redis_unchanged(
+    name: str, progress: dict[str, object] | None, message: str, ignore: tuple[str, ...]
+) -> None:
+    training = TrainingConfig(epochs=7, learning_rate=1e-3)
+    spec = AdapterSpec(method=Method.SK_PROMPT, pooling=Pooling.LAST, training=training)
+    request = TrainRequest(
+        Task.TOKENS, spec, ColumnChoice("review", ignore=ignore), gate=Gate.NEVER
+    )
+    job = Job(
+        id="j1",
+        name=name,
+        tenant="default",
+        state=JobState.FAILED,
+        request=request,
+        uploads=(Upload("train", "uploads/j1/0", name, 5),),
+        created_at=1.25,
+        queued_at=2.5,
+        progress=progress,
+        error=JobError("data_error", message),
+    )
+    assert Job.from_hash(job.to_hash()) == job
+    assert job.to_dict()["error"] == {"code": "data_error", "message": message}
+
+
+def test_states_are_sorted_into_their_sets() -> None:
+    assert set(JobState) == TERMINAL | WORKING | {JobState.QUEUED}
+    assert {state for state in TERMINAL if TRANSITIONS[state]} == RESUMABLE
+    assert set(TRANSITIONS) == set(JobState)
+
+
+def test_an_unknown_setting_of_a_request_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match="epoch"):
+        TrainRequest.from_dict({"spec": {"training": {"epoch": 3}}})
+    with pytest.raises(InvalidRequest, match="on_bad_rows"):
+        TrainRequest.from_dict({"on_bad_rows": "guess"})
+
+
+@pytest.mark.anyio
+async def test_redis_allows_the_transitions_of_the_table_and_no_others(
+    jobs: Jobs, redis_client: Redis, keys: Keys
+) -> None:
+    ledger = Ledger(redis_client, keys)
+    job = await jobs.submit("mood", TrainRequest(), ())
+    for source, target in itertools.product(JobState, JobState):
+        await redis_client.hset(keys.job(job.id), "state", source)
+        events = await redis_client.xlen(keys.job_events(job.id))
+        if source in sources_of(target):
+            await ledger.write(job.id, job.name, Write(target))
+            assert await redis_client.hget(keys.job(job.id), "state") == target
+            assert await redis_client.xlen(keys.job_events(job.id)) == events + 1
+            continue
+        with pytest.raises(JobStateConflict, match=f"is {source} and cannot become {target}"):
+            await ledger.write(job.id, job.name, Write(target))
+        assert await redis_client.hget(keys.job(job.id), "state") == source
+        assert await redis_client.xlen(keys.job_events(job.id)) == events

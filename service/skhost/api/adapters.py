@@ -21,7 +21,6 @@ from skhost.errors import (
     AliasNotFound,
     BaseIncompatible,
     Conflict,
-    InvalidRequest,
     RegistryUnavailable,
     VersionNotFound,
 )
@@ -33,14 +32,14 @@ router = APIRouter(tags=["adapters"])
 Limit = Annotated[int, Query(ge=1, le=500)]
 _MOVES = errors(
     *(AdapterNotFound, VersionNotFound, AliasNotFound, Conflict, BaseIncompatible),
-    *(AdapterUnusable, InvalidRequest, RegistryUnavailable),
+    *(AdapterUnusable, RegistryUnavailable),
 )
 
 
 @router.get(
     "/adapters",
     response_model=AdapterPage,
-    responses=errors(InvalidRequest, RegistryUnavailable),
+    responses=errors(RegistryUnavailable),
     dependencies=[Depends(OnlyQuery("cursor", "limit"))],
 )
 async def list_adapters(
@@ -105,7 +104,7 @@ async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response
 @router.delete(
     "/adapters/{ref}",
     status_code=204,
-    responses=errors(AdapterNotFound, VersionNotFound, Conflict, InvalidRequest),
+    responses=errors(AdapterNotFound, VersionNotFound, Conflict),
 )
 async def delete(ref: str, services: ServicesDep) -> Response:
     """Take an adapter (`name`) or one version of it (`name@3`) out of use for good."""

@@ -17,7 +17,6 @@ from skhost.errors import (
     AliasNotFound,
     BaseIncompatible,
     DeadlineExceeded,
-    Draining,
     InvalidRequest,
     Overloaded,
     PayloadTooLarge,
@@ -43,8 +42,8 @@ AdapterQuery = Annotated[
     "/classify",
     response_model=ClassifyAnswer | FanOutAnswer,
     responses=errors(
-        *(AdapterNotFound, VersionNotFound, AliasNotFound, InvalidRequest, PayloadTooLarge),
-        *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded, Draining),
+        *(AdapterNotFound, VersionNotFound, AliasNotFound, PayloadTooLarge),
+        *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
     dependencies=[Depends(OnlyQuery("adapter"))],

@@ -3,11 +3,16 @@
 from typing import Any
 
 from skhost.api.schemas import ErrorBody
-from skhost.errors import ServiceError
+from skhost.errors import Draining, InvalidRequest, ServiceError
 
 
 def errors(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` for a route that may answer with these errors, besides the general ones."""
+    """`responses=` for a route that may answer with these errors, and with the general ones."""
+    return only(*dict.fromkeys((*kinds, InvalidRequest, Draining)))
+
+
+def only(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
+    """`responses=` for a route that takes nothing and answers while draining."""
     by_status: dict[int, list[type[ServiceError]]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)

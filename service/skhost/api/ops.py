@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from skhost.api.deps import ServicesDep
-from skhost.api.documented import errors
+from skhost.api.documented import only
 from skhost.errors import Draining, NotReady, RegistryUnavailable
 from skhost.services import Services
 
@@ -20,7 +20,7 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
-@router.get("/readyz", responses=errors(NotReady, Draining))
+@router.get("/readyz", responses=only(NotReady, Draining))
 async def readyz(services: ServicesDep) -> dict[str, Any]:
     """Whether a request could be answered now, proved by a forward.
 

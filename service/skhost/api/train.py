@@ -14,7 +14,6 @@ from skhost.api.form import receive_form
 from skhost.api.schemas import JobBody, JobPage
 from skhost.api.train_form import parse_train_form, train_form_docs
 from skhost.errors import (
-    InvalidRequest,
     JobInProgress,
     JobNotFound,
     JobStateConflict,
@@ -41,7 +40,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
     status_code=202,
     response_model=JobBody,
     responses=errors(
-        *(InvalidRequest, UploadRefused, UploadTooLarge, JobInProgress),
+        *(UploadRefused, UploadTooLarge, JobInProgress),
         *(RegistryUnavailable, StoreUnavailable),
     ),
     openapi_extra=train_form_docs(),
@@ -61,7 +60,7 @@ async def train(
 @router.get(
     "/train",
     response_model=JobPage,
-    responses=errors(InvalidRequest, RegistryUnavailable),
+    responses=errors(RegistryUnavailable),
     dependencies=[Depends(OnlyQuery("cursor", "limit", "state", "name"))],
 )
 async def list_jobs(
@@ -105,7 +104,7 @@ async def resume(job_id: str, services: ServicesDep) -> JSONResponse:
 @router.get(
     "/train/{job_id}/events",
     response_class=EventSourceResponse,
-    responses=errors(JobNotFound, InvalidRequest),
+    responses=errors(JobNotFound),
 )
 async def events(
     job_id: str,

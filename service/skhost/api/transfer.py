@@ -14,7 +14,6 @@ from skhost.errors import (
     AliasNotFound,
     ArtifactRefused,
     BaseIncompatible,
-    InvalidRequest,
     PayloadTooLarge,
     StoreUnavailable,
     VersionNotFound,
@@ -59,7 +58,7 @@ async def export(ref: str, services: ServicesDep) -> FileResponse:
     "/adapters/{name}/import",
     status_code=201,
     response_model=Version,
-    responses=errors(ArtifactRefused, BaseIncompatible, InvalidRequest, PayloadTooLarge),
+    responses=errors(ArtifactRefused, BaseIncompatible, PayloadTooLarge),
     openapi_extra=_BODY_DOCS,
 )
 async def import_archive(

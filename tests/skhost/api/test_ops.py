@@ -1,0 +1,123 @@
+"""Probes, metrics and what the server says of itself."""
+
+from typing import Any
+
+import httpx
+import pytest
+from live_server import LiveServer, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+from skhost import __version__, errors
+
+
+def metric(http: httpx.Client, name: str, **labels: str) -> float:
+    """One sample of /metrics; 0 if it is not there."""
+    for family in text_string_to_metric_families(http.get("/metrics").text):
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return float(sample.value)
+    return 0.0
+
+
+def test_the_probes_say_yes(http: httpx.Client) -> None:
+    assert http.get("/livez").json() == {"status": "alive"}
+    assert http.get("/readyz").json() == {"status": "ready", "degraded": []}
+
+
+def test_info_says_what_is_served(http: httpx.Client, live: LiveServer) -> None:
+    info = http.get("/info").json()
+    assert info["base"]["digest"] == live.base.identity.digest
+    assert (info["base"]["dtype"], info["base"]["device"]) == ("float32", "cpu")
+    assert info["limits"]["max_items_per_request"] == 8
+    assert info["residency"]["capacity"] > 1000
+    assert info["registry"]["adapters"] >= 6
+    assert info["workers"] == []
+    assert info["versions"]["skhost"] == __version__
+    assert info["draining"] is False
+
+
+def test_requests_and_texts_are_counted_exactly(http: httpx.Client) -> None:
+    def counts() -> tuple[float, ...]:
+        return (
+            metric(http, "skhost_requests_total", route="/classify", code="200"),
+            metric(http, "skhost_requests_total", route="/classify", code="404"),
+            metric(http, "skhost_items_total", outcome="ok"),
+            metric(http, "skhost_items_total", outcome="error"),
+            metric(http, "skhost_adapter_requests_total", adapter="tone"),
+        )
+
+    before = counts()
+    http.post("/classify?adapter=tone", json={"texts": ["good", "", "bad"]})
+    http.post("/classify?adapter=nobody", json={"text": "good"})
+    after = counts()
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 2, 1, 1]
+
+
+def test_unknown_paths_share_one_label(http: httpx.Client) -> None:
+    http.get("/x1")
+    http.get("/x2")
+    assert metric(http, "skhost_requests_total", route="unmatched", code="404") >= 2
+    assert metric(http, "skhost_requests_total", route="/x1", code="404") == 0
+
+
+def test_jobs_are_counted_by_state(http: httpx.Client, live: LiveServer) -> None:
+    del live
+    wait_until(lambda: "skhost_jobs{state=" in http.get("/metrics").text)
+    assert 'skhost_jobs{state="running"} 0.0' in http.get("/metrics").text
+
+
+def test_openapi_documents_every_route_with_its_errors(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    assert document["info"]["version"] == __version__
+    paths: dict[str, dict[str, Any]] = document["paths"]
+    assert set(paths) == {
+        "/classify",
+        "/train",
+        "/train/{job_id}",
+        "/train/{job_id}/cancel",
+        "/train/{job_id}/resume",
+        "/train/{job_id}/events",
+        "/adapters",
+        "/adapters/{name}",
+        "/adapters/{name}/versions",
+        "/adapters/{name}/promote",
+        "/adapters/{name}/rollback",
+        "/adapters/{name}/aliases/{alias}",
+        "/adapters/{ref}",
+        "/adapters/{ref}/export",
+        "/adapters/{name}/import",
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/info",
+    }
+    assert {"404", "409", "422", "424", "429", "503", "504"} <= set(
+        paths["/classify"]["post"]["responses"]
+    )
+    form = paths["/train"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    assert form["required"] == ["file", "name"]
+    assert form["properties"]["method"]["enum"] == ["sk-prefix", "sk-prompt"]
+
+
+def test_every_error_in_openapi_has_the_one_body(http: httpx.Client) -> None:
+    paths = http.get("/openapi.json").json()["paths"]
+    responses = [
+        (path, status, response)
+        for path, methods in paths.items()
+        for method in methods.values()
+        for status, response in method["responses"].items()
+        if int(status) >= 400
+    ]
+    assert len(responses) > 50
+    for path, status, response in responses:
+        schema = response["content"]["application/json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/ErrorBody"}, (path, status)
+
+
+@pytest.mark.parametrize("kind", errors.ServiceError.__subclasses__())
+def test_every_error_has_a_status_and_a_code_of_its_own(
+    kind: type[errors.ServiceError],
+) -> None:
+    assert 400 <= kind.status < 600
+    same = [k for k in errors.ServiceError.__subclasses__() if k.code == kind.code]
+    assert same == [kind]

@@ -23,7 +23,11 @@ class Settings(BaseSettings):
     store_url: str | None = Field(
         None, description="fsspec URL of the artifact store; a folder in data_dir by default."
     )
-    tenant: str = Field("default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    tenant: str = Field(
+        "default",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
+        description="Whose adapters these are: part of every Redis key and store path.",
+    )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     allow_remote: bool = Field(
@@ -34,7 +38,9 @@ class Settings(BaseSettings):
         None, description="Base model: folder, GGUF file or Hugging Face id; packaged by default."
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format of the base and of what it computes."
+    )
     threads: int | None = Field(None, ge=1, description="Processor threads of the forward.")
 
     max_batch_tokens: int = Field(4096, ge=64, description="Tokens a forward, prompts included.")
@@ -58,8 +64,10 @@ class Settings(BaseSettings):
 
     worker_threads: int | None = Field(None, ge=1, description="Processor threads of a training.")
     worker_nice: int = Field(10, ge=0, le=19, description="Niceness of a training process.")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least important lines that are logged, to stderr."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="Lines, or JSON objects.")
 
     @model_validator(mode="after")
     def _listen_on_loopback_only(self) -> Self:

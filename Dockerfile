@@ -32,7 +32,9 @@ RUN --mount=type=bind,source=deploy/wheels,target=/wheels \
         cuda) set -- ;; \
         *) echo "VARIANT is cpu or cuda, not ${VARIANT}" >&2; exit 1 ;; \
     esac \
-    && pip --python /opt/skhost/bin/python install -r requirements.txt "$@"
+    && pip --python /opt/skhost/bin/python install -r requirements.txt "$@" \
+    && find /opt/skhost/lib -depth -type d \( -name tests -o -name test -o -name include \) \
+        -path '*/site-packages/*' -exec rm -rf {} + # nobody tests or compiles against them here
 COPY README.md LICENSE ./
 COPY service service
 COPY adapters adapters

@@ -139,5 +139,6 @@ def _work(settings: Settings, redis_url: str, program: tuple[str, ...]) -> None:
     launcher = Launcher(program, training_environment(settings))
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:_NAME_CHARS]}"
     log.info("worker %s takes training jobs", name)
-    TrainingWorker(client, keys, launcher, name).work(logging_level=None)
+    # RQ sets its own logger to INFO and would tell of every look at its registries.
+    TrainingWorker(client, keys, launcher, name).work(logging_level="WARNING")
     log.info("worker %s has ended", name)

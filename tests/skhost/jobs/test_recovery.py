@@ -3,6 +3,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import monotonic, time
+from typing import Any
 
 import psutil
 import pytest
@@ -174,8 +175,8 @@ async def test_a_job_whose_worker_is_gone_can_be_cancelled(
     job = await jobs.submit("mood", TrainRequest(), ())
     claim = await ledger.claim(job.id, 1, "gone")
     assert claim is not None
-    long_ago = {"heartbeat_at": str(time() - 60), "queued_at": str(time() - 60)}
-    await redis_client.hset(keys.job(job.id), mapping=long_ago)
+    for name in ("heartbeat_at", "queued_at"):
+        await redis_client.hset(keys.job(job.id), name, str(time() - 60))
     assert (await jobs.cancel(job.id)).state is JobState.CANCELLED
     with pytest.raises(StaleClaim):
         await ledger.write(job.id, "mood", Write(JobState.RUNNING, token=claim.token))
@@ -193,7 +194,7 @@ async def test_a_restart_of_valkey_keeps_jobs_and_events_and_the_training_goes_o
             workers.start()
             job = await jobs.submit("long", TrainRequest(), ())
             await at_step(jobs, job.id, 8)
-            before = await redis.xrange(Keys().job_events(job.id))
+            before: Any = await redis.xrange(Keys().job_events(job.id))
             assert server.pid is not None
             # Everything written a second ago is on disk (appendfsync everysec); a clean stop
             # writes all of it.
@@ -201,7 +202,7 @@ async def test_a_restart_of_valkey_keeps_jobs_and_events_and_the_training_goes_o
             await until(_is_running(server), lambda running: not running)
             server.start()
             done = await reached(jobs, job.id, JobState.SUCCEEDED, within_s=30)
-            after = await redis.xrange(Keys().job_events(job.id))
+            after: Any = await redis.xrange(Keys().job_events(job.id))
             assert after[: len(before)] == before
             assert (done.attempt, done.steps_lost) == (1, None)
             assert await _published(redis, done) == [1]

@@ -88,7 +88,11 @@ class Client:
             ) from error
 
     def _json(self, method: str, path: str, **kwargs: Any) -> Json:
-        value: Json = self.request(method, path, **kwargs).json()
+        response = self.request(method, path, **kwargs)
+        try:
+            value: Json = response.json()
+        except ValueError as error:
+            raise _no_skhost(response) from error
         return value
 
     # classify
@@ -267,12 +271,7 @@ def _refusal(response: httpx.Response) -> ApiError:
         error = response.json()["error"]
         code, message = str(error["code"]), str(error["message"])
     except (ValueError, KeyError, TypeError):
-        return ApiError(
-            f"{response.url} answered {response.status_code} without an error body; "
-            "is this a skhost server?",
-            status=response.status_code,
-            code="unknown",
-        )
+        return _no_skhost(response)
     return ApiError(
         message,
         status=response.status_code,
@@ -280,6 +279,14 @@ def _refusal(response: httpx.Response) -> ApiError:
         details=error.get("details"),
         request_id=error.get("request_id"),
         retry_after_s=float(retry_after) if retry_after.isdigit() else None,
+    )
+
+
+def _no_skhost(response: httpx.Response) -> ApiError:
+    return ApiError(
+        f"{response.url} answered {response.status_code}, but not as a skhost server does",
+        status=response.status_code,
+        code="not_skhost",
     )
 
 

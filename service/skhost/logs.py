@@ -9,7 +9,10 @@ from typing import Any
 # What every LogRecord has; anything else on a record was passed as `extra`.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
-_LIBRARIES = ("httpx", "httpcore", "rq", "transformers", "fsspec", "sse_starlette", "asyncio")
+_LIBRARIES = (
+    *("httpx", "httpcore", "rq", "rq.worker", "transformers", "fsspec", "sse_starlette"),
+    *("asyncio", "uvicorn.error", "uvicorn.access"),
+)
 
 
 class JsonFormatter(logging.Formatter):
@@ -47,8 +50,7 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         # Their info lines tell an operator nothing; warnings still come through.
-        "loggers": {name: {"level": "WARNING"} for name in _LIBRARIES}
-        | {"uvicorn.error": {"level": "WARNING"}, "uvicorn.access": {"level": "WARNING"}},
+        "loggers": {name: {"level": "WARNING"} for name in _LIBRARIES},
     }
 
 

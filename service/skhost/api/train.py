@@ -1,9 +1,11 @@
 """POST /train and what can be done with a training job."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
+import anyio
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -29,6 +31,7 @@ from skhost.services import Services
 
 router = APIRouter(tags=["train"])
 
+STREAM_GRACE_S = 2.0  # the server's own grace for open connections is a little longer
 FILES = frozenset({"file", "held_out"})
 IdempotencyKey = Annotated[str | None, Header(max_length=200, pattern=r"^[\x21-\x7e]+$")]
 Cursor = Annotated[str | None, Query(pattern=r"^\d{1,12}(\.\d{1,12})?$", description="Of a page.")]
@@ -115,17 +118,38 @@ async def events(
     stream = services.jobs.events(job_id, last_event_id)
     # The first event is awaited here, so that an unknown job or id is still a proper error.
     first = await anext(stream, None)
-    return EventSourceResponse(_sse(services, first, stream))
+    stopping = anyio.Event()  # set when the server shuts down
+    return EventSourceResponse(
+        _sse(services, first, stream, stopping),
+        shutdown_event=stopping,
+        shutdown_grace_period=STREAM_GRACE_S,
+    )
 
 
 async def _sse(
-    services: Services, first: Event | None, stream: AsyncIterator[Event]
+    services: Services, first: Event | None, stream: AsyncIterator[Event], stopping: anyio.Event
 ) -> AsyncIterator[ServerSentEvent]:
     with services.drain.streaming():
         if first is not None:
             yield _sent(first)
-        async for event in stream:
+        async for event in _until(stopping, stream):
             yield _sent(event)
+
+
+async def _until(stopping: anyio.Event, stream: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    """The stream's events; it ends early, and in order, when the server shuts down."""
+    stop = asyncio.ensure_future(stopping.wait())
+    coming = asyncio.ensure_future(anext(stream, None))
+    try:
+        while await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED):
+            if not coming.done() or (event := coming.result()) is None:
+                return
+            coming = asyncio.ensure_future(anext(stream, None))
+            yield event
+    finally:
+        stop.cancel()
+        coming.cancel()
+        await asyncio.gather(stop, coming, return_exceptions=True)
 
 
 def _sent(event: Event) -> ServerSentEvent:

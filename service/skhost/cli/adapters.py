@@ -7,11 +7,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from skhost.cli.session import AsJson, CommandError, Session, Url, session
+from skhost.cli.session import AsJson, CommandError, Session, Url, new_table, session
 
-Name = Annotated[str, typer.Argument(help="The adapter.")]
-Ref = Annotated[str, typer.Argument(help="NAME, NAME@VERSION or NAME@ALIAS.")]
-VersionArgument = Annotated[int, typer.Argument(help="The version, a number.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The adapter.")]
+Ref = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS.")]
+VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", help="The version, a number.")]
 Alias = Annotated[str, typer.Option(help="The alias that moves.")]
 
 
@@ -83,8 +83,10 @@ def rollback(
 def alias(
     ctx: typer.Context,
     name: Name,
-    alias: Annotated[str, typer.Argument(help="The alias.")],
-    version: Annotated[int | None, typer.Argument(help="The version it is to name.")] = None,
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The alias.")],
+    version: Annotated[
+        int | None, typer.Argument(metavar="VERSION", help="The version it is to name.")
+    ] = None,
     delete: Annotated[bool, typer.Option("--delete", help="Remove the alias.")] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -103,7 +105,9 @@ def alias(
 
 def remove(
     ctx: typer.Context,
-    ref: Annotated[str, typer.Argument(help="NAME for all of it, NAME@VERSION for one version.")],
+    ref: Annotated[
+        str, typer.Argument(metavar="REF", help="NAME for all of it, NAME@VERSION for one version.")
+    ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: Url = None,
     as_json: AsJson = False,
@@ -133,7 +137,9 @@ def export(
 
 def import_archive(
     ctx: typer.Context,
-    archive: Annotated[Path, typer.Argument(help="A .tar.gz of `adapters export`.")],
+    archive: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A .tar.gz of `adapters export`.")
+    ],
     name: Annotated[str, typer.Option("--name", help="The adapter that it becomes part of.")],
     url: Url = None,
     as_json: AsJson = False,
@@ -147,7 +153,7 @@ def import_archive(
 def _overview(adapters: list[dict[str, Any]]) -> Table | str:
     if not adapters:
         return "There are no adapters yet; `skhost train FILE --name NAME` makes one."
-    table = Table("adapter", "versions", "aliases", "task", "labels")
+    table = new_table("adapter", "versions", "aliases", "task", "labels")
     for adapter in adapters:
         newest = adapter["versions"][-1]
         aliases = ", ".join(f"{alias}→{v}" for alias, v in sorted(adapter["aliases"].items()))
@@ -159,7 +165,7 @@ def _overview(adapters: list[dict[str, Any]]) -> Table | str:
 
 
 def _versions(adapter: dict[str, Any]) -> Table:
-    table = Table("version", "state", "aliases", "made", "bytes", "digest", "note")
+    table = new_table("version", "state", "aliases", "made", "bytes", "digest", "note")
     for version in sorted(adapter["versions"], key=lambda v: -v["version"]):
         aliases = [a for a, number in adapter["aliases"].items() if number == version["version"]]
         made = time.strftime("%Y-%m-%d %H:%M", time.localtime(version["created_at"]))

@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from skhost.cli.session import AsJson, CommandError, Session, Url, session, write_json
+from skhost.cli.session import AsJson, CommandError, Session, Url, new_table, session, write_json
 
 BATCH = 64  # texts a request
 
@@ -21,7 +21,8 @@ def classify(
         str, typer.Option("--adapter", "-a", help="NAME, NAME@VERSION or NAME@ALIAS.")
     ],
     texts: Annotated[
-        list[str] | None, typer.Argument(help="Texts; without any, one a line from stdin.")
+        list[str] | None,
+        typer.Argument(metavar="TEXT...", help="Texts; without any, one a line from stdin."),
     ] = None,
     file: Annotated[
         Path | None, typer.Option("--file", "-f", help="A file with one text a line.")
@@ -83,7 +84,7 @@ def _show(s: Session, texts: list[str], answer: dict[str, Any]) -> int:
 
 def _table(texts: list[str], answer: dict[str, Any]) -> Table:
     title = f"{answer['adapter']}@{answer['version']}"
-    table = Table("text", "answer", "score", title=title, title_justify="left")
+    table = new_table("text", "answer", "score", title=title)
     for text, result in zip(texts, answer["results"], strict=True):
         table.add_row(_plain(text), _plain(answer_of(result)), score_of(result))
     return table

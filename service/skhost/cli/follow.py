@@ -7,11 +7,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from skhost.cli.session import CommandError, Session, write_json
+from skhost.cli.session import CommandError, Session, new_table, write_json
 from skhost.client import Event
 
 INTERRUPTED = 130
-_SPLITS = ("held_out", "live", "candidate")
 
 
 def follow(s: Session, job_id: str, after: str | None = None) -> dict[str, Any]:
@@ -83,7 +82,7 @@ def result_table(job: dict[str, Any]) -> Table:
     """The numbers of a job that succeeded."""
     result = job["result"]
     title = f"{job['name']}@{result['version']}"
-    table = Table("held-out metric", "value", title=title, title_justify="left")
+    table = new_table("held-out metric", "value", title=title)
     for name, value in scalars(result["metrics"]):
         table.add_row(name, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
     return table

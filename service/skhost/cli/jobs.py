@@ -6,9 +6,9 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from skhost.cli.session import AsJson, Url, session, write_json
+from skhost.cli.session import AsJson, Url, new_table, session, write_json
 
-JobId = Annotated[str, typer.Argument(help="The job's id.")]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id.")]
 
 
 def group() -> typer.Typer:
@@ -71,7 +71,7 @@ def _state(job: dict[str, Any]) -> str:
 def _table(jobs: list[dict[str, Any]]) -> Table | str:
     if not jobs:
         return "There are no jobs yet; `skhost train FILE --name NAME` makes one."
-    table = Table("job", "adapter", "state", "progress", "submitted", "note")
+    table = new_table("job", "adapter", "state", "progress", "submitted", "note")
     for job in jobs:
         submitted = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(job["created_at"]))
         table.add_row(job["id"], job["name"], _state(job), _progress(job), submitted, _note(job))

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, RenderableType
+from rich.table import Table
 
 if TYPE_CHECKING:
     from skhost.client import Client
@@ -67,6 +69,14 @@ def session(ctx: typer.Context, url: str | None, as_json: bool) -> Iterator[Sess
     assert isinstance(given, Globals)
     with Client(url or given.url or DEFAULT_URL) as client:
         yield Session(client, as_json or given.as_json, Console(), Console(stderr=True))
+
+
+def new_table(*columns: str, title: str | None = None) -> Table:
+    """A table that breaks long values instead of cutting them: output is also piped."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def write_json(value: Any) -> None:

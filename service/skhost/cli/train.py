@@ -14,7 +14,10 @@ COLUMNS = "Columns"
 def train(
     ctx: typer.Context,
     file: Annotated[
-        Path, typer.Argument(help="CSV, TSV, JSON Lines, JSON or Parquet; each also gzipped.")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="CSV, TSV, JSON Lines, JSON or Parquet; each also gzipped."
+        ),
     ],
     name: Annotated[str, typer.Option("--name", "-n", help="The adapter.")],
     held_out: Annotated[
@@ -34,16 +37,47 @@ def train(
         str | None, typer.Option(help="When it goes live: not_worse, always or never.")
     ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
-    transform: Annotated[str | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    rank: Annotated[int | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    epochs: Annotated[int | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    batch_size: Annotated[int | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    learning_rate: Annotated[float | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    max_length: Annotated[int | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    seed: Annotated[int | None, typer.Option(rich_help_panel=ADVANCED)] = None,
-    text_column: Annotated[str | None, typer.Option(rich_help_panel=COLUMNS)] = None,
-    label_column: Annotated[str | None, typer.Option(rich_help_panel=COLUMNS)] = None,
-    pair_column: Annotated[str | None, typer.Option(rich_help_panel=COLUMNS)] = None,
+    transform: Annotated[
+        str | None,
+        typer.Option(help="low_rank, linear, direct or frozen.", rich_help_panel=ADVANCED),
+    ] = None,
+    rank: Annotated[
+        int | None, typer.Option(help="Of the low-rank transform.", rich_help_panel=ADVANCED)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option(
+            help="At most; it stops early when it gets no better.", rich_help_panel=ADVANCED
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Rows a step.", rich_help_panel=ADVANCED)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of the prompt's transform.", rich_help_panel=ADVANCED)
+    ] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(help="Tokens a row; longer ones are cut.", rich_help_panel=ADVANCED),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of everything random.", rich_help_panel=ADVANCED)
+    ] = None,
+    text_column: Annotated[
+        str | None, typer.Option(help="The texts; the first of a pair.", rich_help_panel=COLUMNS)
+    ] = None,
+    label_column: Annotated[
+        str | None,
+        typer.Option(
+            help="What is learned: label, labels, number or tags.", rich_help_panel=COLUMNS
+        ),
+    ] = None,
+    pair_column: Annotated[
+        str | None, typer.Option(help="The second texts.", rich_help_panel=COLUMNS)
+    ] = None,
+    tokens_column: Annotated[
+        str | None, typer.Option(help="The rows of words.", rich_help_panel=COLUMNS)
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -64,7 +98,7 @@ def train(
 _FIELDS = (
     *("task", "method", "prompt_text", "on_bad_rows", "gate", "transform", "rank", "epochs"),
     *("batch_size", "learning_rate", "max_length", "seed"),
-    *("text_column", "label_column", "pair_column"),
+    *("text_column", "label_column", "pair_column", "tokens_column"),
 )
 
 
@@ -81,7 +115,19 @@ def _follow(s: Session, job_id: str) -> None:
 
 def _report(s: Session, job: dict[str, Any]) -> None:
     """What was found in the file, before anything is trained on it."""
-    dataset = job.get("dataset") or {}
-    s.err.print(f"job {job['id']}: training {job['name']}", highlight=False)
-    for warning in dataset.get("warnings", ()):
-        s.err.print(f"  {warning}", markup=False, highlight=False)
+    dataset = job["dataset"]
+    splits = dataset["splits"]
+    lines = [
+        f"job {job['id']} trains {job['name']}: {dataset['task']}, {splits['train']:,} rows to "
+        f"learn from, {splits['held_out']:,} held out ({dataset['held_out_from']})",
+        *(f"  {_place(problem)}{problem['message']}" for problem in dataset["problems"]),
+    ]
+    for line in lines:
+        s.err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _place(problem: dict[str, Any]) -> str:
+    for unit in ("line", "record"):
+        if unit in problem:
+            return f"{unit} {problem[unit]}: "
+    return ""

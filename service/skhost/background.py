@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import Any
 
 from skhost.errors import ServiceError
 
 log = logging.getLogger(__name__)
+
+CANCEL_AGAIN_S = 0.1
 
 
 class Background:
@@ -23,17 +25,37 @@ class Background:
         task.add_done_callback(self._tasks.discard)
 
     async def guard(self, work: Coroutine[Any, Any, None], what: str) -> None:
-        """Await `work`; a failure is logged and goes no further."""
+        """Await `work`; a failure is logged and goes no further, a cancellation does.
+
+        Also one that got lost inside: redis-py loses a cancellation that comes while it looks
+        whether an idle connection has data, and a loop around it would go on.
+        """
         try:
             await work
         except ServiceError as error:
             log.warning("%s: %s", what, error.message)
         except Exception:
             log.exception("%s failed", what)
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise asyncio.CancelledError
 
     async def close(self) -> None:
         """Cancel what still runs."""
-        tasks = list(self._tasks)
-        for task in tasks:
+        await end(self._tasks)
+
+
+async def end(tasks: Iterable["asyncio.Task[None]"]) -> None:
+    """Cancel tasks until they have ended; how they ended does not matter.
+
+    Once is not enough for one that can lose a cancellation (see `Background.guard`). Only for tasks
+    whose own cleaning up may be interrupted.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ended, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # seen: nobody else will ask

@@ -15,6 +15,7 @@ from itertools import groupby
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
+from skhost.background import end
 from skhost.drain_rate import DrainRate
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
 from skhost.fair_queue import FairQueue
@@ -145,10 +146,7 @@ class Batcher(Generic[Payload, Result]):
     async def close(self) -> None:
         """Stop at once: whatever has not been answered fails with `Draining`."""
         self._is_draining = True
-        tasks = [*self._running, *([self._server] if self._server else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end([*self._running, *([self._server] if self._server else [])])
         self._fail_waiting()
 
     def _check_room(self, works: Sequence[Work[Payload, Result]]) -> None:

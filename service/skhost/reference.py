@@ -13,7 +13,7 @@ from sktuning.errors import ArtifactCorrupt
 from sktuning.heads import Head
 from sktuning.state import PromptState
 
-PROMPT = "classify the text by what it is about and by how it is said, text:"
+PROMPT = "classify the text by what it says:"
 LABELS = ("a", "b", "c", "d")
 
 

@@ -1,8 +1,8 @@
 """Which adapters are in memory: brings them in off the batch path, and lets go of the unused.
 
 Tiers: the device (ready to classify), host memory (of use where the device has memory of its own),
-and the store. Everything is keyed by content digest. State belongs to the event loop's thread; reading
-and copying happen on threads of its own.
+and the store. Everything is keyed by content digest. State belongs to the event loop's thread;
+reading and copying happen on threads of its own.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from typing import Protocol, TypeVar
 
 import torch
 
+from skhost.background import end
 from skhost.budgets import Budgets
 from skhost.errors import (
     AdapterUnusable,
@@ -200,10 +201,7 @@ class Residency:
 
     async def close(self) -> None:
         """Stop loading."""
-        tasks = list(self._loading.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(self._loading.values())
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _on_device(self, record: VersionRecord) -> Adapter:

@@ -54,10 +54,10 @@ class LiveServer:
 
 @contextmanager
 def live_server(settings: Settings, app: FastAPI | None = None) -> Iterator[LiveServer]:
-    """Serve from entry to exit on a free port."""
+    """Serve from entry to exit, on the port of the settings unless that is the default one."""
     app = app or create_app(settings)
     server = build_server(app, app.state.drain)
-    listener = bind("127.0.0.1", 0)
+    listener = bind("127.0.0.1", settings.port if "port" in settings.model_fields_set else 0)
     loop = asyncio.new_event_loop()
 
     def serve() -> None:

@@ -29,6 +29,7 @@ Base = Annotated[
     typer.Option(help="Base model: folder, GGUF file or Hugging Face id (SKHOST_BASE)."),
 ]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N (SKHOST_DEVICE).")]
+UrlAsJson = Annotated[bool, typer.Option("--json", help="Write the URL as one line of JSON.")]
 Parent = Annotated[int | None, typer.Option(hidden=True, help="End when this process does.")]
 ListenerFd = Annotated[int | None, typer.Option(hidden=True, help="A listening socket.")]
 
@@ -41,23 +42,17 @@ def up(
     redis_url: RedisUrl = None,
     base: Base = None,
     device: Device = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Write the URL as one line of JSON.")
-    ] = False,
+    as_json: UrlAsJson = False,
 ) -> None:
     """Run everything: the server, a training worker and, unless one is given, the registry."""
-    from skhost.server import bind, url_of
+    from skhost import server
 
     settings = load_settings(
         host=host, port=port, data_dir=data_dir, redis_url=redis_url, base=base, device=device
     )
     _prepare(settings, None)
-    with bind(settings.host, settings.port) as listener:
-        url = url_of(listener)
-        if as_json or _globals(ctx).as_json:
-            write_json({"url": url, "pid": os.getpid()})
-        else:
-            typer.echo(f"skhost starts on {url} with data in {settings.data_dir} (Ctrl-C stops it)")
+    with server.bind(settings.host, settings.port) as listener:
+        _announce(ctx, server.url_of(listener), settings, as_json)
         _supervise(settings, listener)
 
 
@@ -76,12 +71,14 @@ def _supervise(settings: "Settings", listener: socket.socket) -> None:
 
 
 def serve(
+    ctx: typer.Context,
     host: Host = None,
     port: Port = None,
     data_dir: DataDir = None,
     redis_url: RedisUrl = None,
     base: Base = None,
     device: Device = None,
+    as_json: UrlAsJson = False,
     fd: ListenerFd = None,
     parent: Parent = None,
 ) -> None:
@@ -92,7 +89,11 @@ def serve(
     _prepare(settings, parent)
     from skhost import server
 
-    listener = server.bind(settings.host, settings.port) if fd is None else socket.socket(fileno=fd)
+    if fd is None:
+        listener = server.bind(settings.host, settings.port)
+        _announce(ctx, server.url_of(listener), settings, as_json)
+    else:
+        listener = socket.socket(fileno=fd)
     from skhost.app import create_app
 
     app = create_app(settings)
@@ -110,9 +111,14 @@ def worker(
     """Run a training worker; start more for more trainings at once."""
     settings = load_settings(data_dir=data_dir, redis_url=redis_url, base=base, device=device)
     _prepare(settings, parent)
+    from skhost.valkey import EmbeddedValkey
     from skhost.worker import run_worker
 
-    run_worker(settings)
+    if settings.redis_url is not None:
+        run_worker(settings)
+        return
+    with EmbeddedValkey(settings.data_dir) as valkey:
+        run_worker(settings.model_copy(update={"redis_url": valkey.url}))
 
 
 def _prepare(settings: "Settings", parent: int | None) -> None:
@@ -128,7 +134,9 @@ def _prepare(settings: "Settings", parent: int | None) -> None:
         raise CommandError(f"cannot use data directory {settings.data_dir}: {error}") from error
 
 
-def _globals(ctx: typer.Context) -> Globals:
-    found = ctx.find_root().obj
-    assert isinstance(found, Globals)
-    return found
+def _announce(ctx: typer.Context, url: str, settings: "Settings", as_json: bool) -> None:
+    given = ctx.find_root().obj
+    if as_json or (isinstance(given, Globals) and given.as_json):
+        write_json({"url": url, "pid": os.getpid()})
+    else:
+        typer.echo(f"skhost starts on {url} with data in {settings.data_dir} (Ctrl-C stops it)")

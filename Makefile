@@ -10,6 +10,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 
 ARGS ?=
+BENCH ?= tasks
 VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check
@@ -41,8 +42,8 @@ format: $(INSTALLED) ## let ruff fix and format
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(INSTALLED) ## accuracy against the baselines through HTTP (ARGS: --data DIR --only NAME ...)
-	@$(PY) benchmarks/tasks.py $(ARGS)
+bench: $(INSTALLED) ## a script of benchmarks/ (BENCH=tasks, hot_swap, faults, many_adapters)
+	@$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 docs: $(INSTALLED) ## write the generated pages of docs/
 	@$(PY) docs/generate.py

@@ -27,8 +27,8 @@ class Background:
     async def guard(self, work: Coroutine[Any, Any, None], what: str) -> None:
         """Await `work`; a failure is logged and goes no further, a cancellation does.
 
-        Also one that got lost inside: redis-py loses a cancellation that comes while it looks
-        whether an idle connection has data, and a loop around it would go on.
+        Also one that got lost inside: up to Python 3.11 `asyncio.wait_for`, with which redis-py
+        sends, drops a cancellation that comes just as it ends, and a loop around it would go on.
         """
         try:
             await work

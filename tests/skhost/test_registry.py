@@ -351,6 +351,17 @@ async def test_another_registry_s_content_replaces_everything(
     assert set(replica.registry.live) == {"c"}
 
 
+async def test_what_was_found_before_the_first_sync_and_is_gone_by_then_is_forgotten(
+    replica: Replica,
+) -> None:
+    await replica.publish("a")
+    await replica.publish("b")
+    await replica.registry.find(AdapterRef("a"))
+    await replica.catalog.retire("a")
+    await replica.registry.sync()
+    assert set(replica.registry.live) == {"b"}
+
+
 async def test_without_the_catalogue_it_answers_and_catches_up_later(
     tiny_bert: FrozenBase, tmp_path: Path
 ) -> None:

@@ -1,77 +1,16 @@
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from batching import Doubling, answers, serving, until, work
 from prometheus_client import CollectorRegistry
 
-from skhost.batcher import Batcher, Done, Work
+from skhost.batcher import Batcher, Done
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
 from skhost.limits import Limits
 from skhost.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
-
-Row = Work[int, int]
-
-
-class Doubling:
-    """Doubles numbers; a batch runs when it is let through, one after the other."""
-
-    def __init__(self, *, is_open: bool = True) -> None:
-        self.batches: list[list[int]] = []
-        self.num_handed_over = 0
-        self._device = asyncio.Lock()
-        self._passes = asyncio.Semaphore(0)
-        self._is_open = is_open
-        self._came = asyncio.Condition()
-
-    async def run(self, batch: Sequence[int]) -> list[int]:
-        async with self._came:
-            self.num_handed_over += 1
-            self._came.notify_all()
-        async with self._device:
-            if not self._is_open:
-                await self._passes.acquire()
-            self.batches.append(list(batch))
-            if -1 in batch:
-                raise ArithmeticError("-1 cannot be doubled here")
-            return [2 * number for number in batch]
-
-    def let_through(self, batches: int = 1) -> None:
-        for _ in range(batches):
-            self._passes.release()
-
-    async def handed_over(self, batches: int) -> None:
-        async with self._came, asyncio.timeout(5):
-            await self._came.wait_for(lambda: self.num_handed_over >= batches)
-
-
-def work(payload: int, *, queue: str = "a", cost: int = 1, seconds: float = 60.0) -> Row:
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Done[int]] = loop.create_future()
-    return Work(payload, queue, cost, loop.time() + seconds, loop.time(), future)
-
-
-async def answers(works: Sequence[Row]) -> list[int]:
-    async with asyncio.timeout(5):
-        return [(await each.future).result for each in works]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not is_so():
-            await asyncio.sleep(0)
-
-
-@asynccontextmanager
-async def serving(runs: Doubling, limits: Limits | None = None) -> AsyncIterator[Batcher[int, int]]:
-    metrics = Metrics(CollectorRegistry())
-    async with Batcher(limits or Limits(), runs, metrics) as batcher:
-        yield batcher
 
 
 def dropped(batcher: Batcher[int, int], reason: str) -> float:
@@ -349,78 +288,3 @@ async def test_a_batch_is_measured() -> None:
         assert value("skhost_stage_seconds_count", {"stage": "queue"}) == 3
         assert value("skhost_stage_seconds_count", {"stage": "run"}) == 1
         assert value("skhost_queue_items") == 0
-
-
-requests = st.lists(
-    st.lists(
-        st.tuples(
-            st.sampled_from("abc"),
-            st.integers(1, 40),
-            st.sampled_from(["stays", "stays", "leaves", "late"]),
-        ),
-        min_size=1,
-        max_size=6,
-    ),
-    max_size=12,
-)
-
-
-@settings(deadline=None, max_examples=60)
-@given(requests, st.integers(1, 60), st.none() | st.integers(1, 4))
-def test_whatever_comes_every_waiter_is_told_exactly_once(
-    plan: list[list[tuple[str, int, str]]], budget: int, max_items: int | None
-) -> None:
-    asyncio.run(_play(plan, budget, max_items))
-
-
-async def _play(plan: list[list[tuple[str, int, str]]], budget: int, max_items: int | None) -> None:
-    runs = Doubling()
-    limits = Limits(
-        max_batch_tokens=budget,
-        max_batch_items=max_items,
-        max_waiting_items=20,
-        max_waiting_tokens=400,
-    )
-    costs: dict[int, int] = {}
-    admitted: list[tuple[Row, str]] = []
-    async with serving(runs, limits) as batcher:
-        for request in plan:
-            works = []
-            for queue, cost, fate in request:
-                number = len(costs) + 1
-                costs[number] = cost
-                seconds = 0.0 if fate == "late" else 60.0
-                works.append(work(number, queue=queue, cost=cost, seconds=seconds))
-            before = batcher.num_waiting
-            try:
-                batcher.submit(works)
-            except (Overloaded, PayloadTooLarge):
-                assert batcher.num_waiting == before
-                continue
-            assert batcher.num_waiting == before + len(works)
-            fates = [fate for _, _, fate in request]
-            admitted += zip(works, fates, strict=True)
-            batcher.discard([w for w, f in zip(works, fates, strict=True) if f == "leaves"])
-            await asyncio.sleep(0)
-        async with asyncio.timeout(5):
-            await batcher.drain()
-        _check(runs, admitted, costs, limits)
-
-
-def _check(
-    runs: Doubling, admitted: list[tuple[Row, str]], costs: dict[int, int], limits: Limits
-) -> None:
-    ran = Counter(number for batch in runs.batches for number in batch)
-    for each, fate in admitted:
-        assert each.future.done()
-        if fate == "leaves":
-            assert each.future.cancelled()
-        elif fate == "late":
-            assert isinstance(each.future.exception(), DeadlineExceeded)
-        else:
-            assert each.future.result().result == 2 * each.payload
-        assert ran[each.payload] == (fate not in {"leaves", "late"})
-    assert sum(ran.values()) == sum(fate not in {"leaves", "late"} for _, fate in admitted)
-    for batch in runs.batches:
-        assert sum(costs[n] for n in batch) <= limits.max_batch_tokens or len(batch) == 1
-        assert limits.max_batch_items is None or len(batch) <= limits.max_batch_items

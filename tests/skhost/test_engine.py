@@ -1,126 +1,33 @@
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
+from engines import Server, server_of, until
 from making import make_adapter
-from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
-from serving_parts import FolderStore
 
-from skhost.answers import AdapterAnswer, ClassifyOptions
-from skhost.catalog import Catalog
-from skhost.engine import Engine
+from skhost.answers import ClassifyOptions
 from skhost.errors import (
     AdapterNotFound,
     AdapterUnusable,
     DeadlineExceeded,
     Draining,
     InvalidRequest,
-    NotReady,
     Overloaded,
     PayloadTooLarge,
 )
-from skhost.keys import Keys
-from skhost.metrics import Metrics
-from skhost.names import parse_ref
-from skhost.records import VersionRecord
-from skhost.serving import serving
-from skhost.settings import Settings
 from sktuning.base import FrozenBase
 from sktuning.config import Task
 from sktuning.data import TextInput
-from sktuning.decode import DecodeOptions, decode
+from sktuning.decode import DecodeOptions
 from sktuning.errors import ConfigError
-from sktuning.tokens import EncodedRow
 
 pytestmark = pytest.mark.anyio
 
 TEXTS = ("a good text", "very bad text", "the text is not great", "awful")
-
-
-@dataclass
-class Server:
-    """A whole serving engine, and ways to talk to it."""
-
-    base: FrozenBase
-    store: FolderStore
-    catalog: Catalog
-    engine: Engine
-    metrics: Metrics
-
-    async def publish(
-        self, name: str, seed: int = 0, task: Task = Task.SINGLE_LABEL, **changes: Any
-    ) -> VersionRecord:
-        record = self.store.add(self.base, seed=seed, task=task, **changes)
-        return await self.catalog.publish(
-            name,
-            record.digest,
-            base=record.base,
-            task=record.task,
-            labels=record.labels,
-            nbytes=record.nbytes,
-        )
-
-    async def classify(
-        self,
-        adapters: str,
-        inputs: Sequence[str | TextInput],
-        *,
-        seconds: float = 20.0,
-        **options: Any,
-    ) -> list[AdapterAnswer]:
-        return await self.engine.classify(
-            [parse_ref(name) for name in adapters.split(",")],
-            [TextInput(item) if isinstance(item, str) else item for item in inputs],
-            ClassifyOptions(**options),
-            asyncio.get_running_loop().time() + seconds,
-        )
-
-    def alone(self, text: str, seed: int, **changes: Any) -> dict[str, Any]:
-        """The answer of the library, one text at a time."""
-        classifier, item = self.engine.classifier, TextInput(text)
-        adapter = make_adapter(self.base, seed=seed, **changes)
-        row = classifier.encoder.encode([item], adapter.config)[0]
-        assert isinstance(row, EncodedRow)
-        return decode(
-            adapter.config, row, item, classifier.logits([(row, adapter)])[0], DecodeOptions()
-        )
-
-    def value(self, name: str, **labels: str) -> float:
-        return self.metrics.registry.get_sample_value(name, labels) or 0.0
-
-    @asynccontextmanager
-    async def busy_device(self) -> AsyncIterator[None]:
-        """Nothing runs on the device inside the block."""
-        begun, go_on = threading.Event(), threading.Event()
-
-        def hold() -> None:
-            begun.set()
-            go_on.wait(20)
-
-        held = asyncio.create_task(self.engine.readiness._runner.call(hold))
-        await asyncio.to_thread(begun.wait, 20)
-        try:
-            yield
-        finally:
-            go_on.set()
-            await held
-
-
-@asynccontextmanager
-async def server_of(
-    redis: Redis, base: FrozenBase, folder: Path, **settings: Any
-) -> AsyncIterator[Server]:
-    values = {"data_dir": folder, "threads": 1, "reconcile_interval_s": 60.0, **settings}
-    store, metrics = FolderStore(folder), Metrics(CollectorRegistry())
-    async with serving(Settings(**values), base, store, redis, metrics) as engine:
-        yield Server(base, store, Catalog(redis, Keys()), engine, metrics)
 
 
 @pytest.fixture
@@ -129,12 +36,6 @@ async def server(
 ) -> AsyncIterator[Server]:
     async with server_of(redis_client, tiny_bert, tmp_path) as made:
         yield made
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not is_so():
-            await asyncio.sleep(0.001)
 
 
 def assert_same(seen: dict[str, Any], expected: dict[str, Any]) -> None:
@@ -380,51 +281,6 @@ async def test_draining_finishes_what_was_accepted(server: Server) -> None:
     assert accepted.done()
     [answer] = accepted.result()
     assert len(answer.results) == len(TEXTS)
-
-
-async def test_ready_means_that_a_forward_works(server: Server) -> None:
-    await server.engine.ready()
-    forwards: list[int] = []
-    hook = server.base.model.register_forward_hook(lambda *_: forwards.append(1))
-    server.engine.readiness._good_until = 0.0
-    await asyncio.gather(*(server.engine.ready() for _ in range(5)))
-    hook.remove()
-    assert forwards == [1]
-
-
-async def test_a_busy_device_is_not_ready_in_time(server: Server) -> None:
-    async with server.busy_device():
-        with pytest.raises(NotReady, match=r"more than 0\.05 s"):
-            await server.engine.ready(timeout_s=0.05)
-    await server.engine.ready()
-
-
-async def test_a_failing_device_is_not_ready(server: Server) -> None:
-    hook = server.base.model.register_forward_hook(_fail)
-    with pytest.raises(NotReady, match="the device is gone"):
-        await server.engine.ready()
-    hook.remove()
-    await server.engine.ready()
-
-
-async def test_a_device_without_finite_numbers_is_not_ready(server: Server) -> None:
-    def spoil(*args: Any) -> Any:
-        out = args[-1]
-        out.last_hidden_state = out.last_hidden_state * np.nan
-        return out
-
-    hook = server.base.model.register_forward_hook(spoil)
-    with pytest.raises(NotReady, match="finite"):
-        await server.engine.ready()
-    hook.remove()
-
-
-async def test_no_registry_is_not_ready(tiny_bert: FrozenBase, tmp_path: Path) -> None:
-    nobody = Redis.from_url(f"unix://{tmp_path}/no.sock", decode_responses=True)
-    async with server_of(nobody, tiny_bert, tmp_path) as server:
-        with pytest.raises(NotReady, match="registry"):
-            await server.engine.ready()
-    await nobody.aclose()
 
 
 async def test_a_closed_engine_answers_nobody(

@@ -51,8 +51,8 @@ docs: $(INSTALLED) ## write the generated pages of docs/
 deploy-check: $(INSTALLED) ## image, compose file and chart, as far as it goes without a container engine
 	@PYTHON=$(PY) bash deploy/check.sh
 
-deploy-e2e: $(INSTALLED) ## build the image and bring compose up (root, Linux, Debian or Ubuntu)
-	@PYTHON=$(PY) bash deploy/e2e.sh
+deploy-e2e: $(INSTALLED) ## build the image, run it and bring compose up (root on Debian or Ubuntu)
+	@PYTHON=$(PY) bash deploy/e2e.sh $(ARGS)
 
 clean: ## remove .venv, caches and build outputs
 	rm -rf $(VENV) .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov dist

@@ -17,6 +17,7 @@ from skhost.catalog import Catalog
 from skhost.connection import connect
 from skhost.drain import Drain
 from skhost.embedded import registry_url
+from skhost.errors import ServiceError
 from skhost.housekeeping import Housekeeping, clear_left_overs
 from skhost.jobs import Jobs
 from skhost.keys import Keys
@@ -28,6 +29,7 @@ from skhost.settings import Settings
 from skhost.store import ArtifactStore
 from skhost.transfer import Transfer
 from sktuning.base import FrozenBase
+from sktuning.errors import SKTuningError
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +41,21 @@ SUMMARY = "Many text classifiers on one frozen base model: train from a file, se
 def create_app(settings: Settings) -> FastAPI:
     """The application for these settings; its parts are made when it starts.
 
-    `app.state.drain` is there at once, `app.state.services` while it runs.
+    `app.state.drain` is there at once, `app.state.services` while it runs, and
+    `app.state.failure` once it could not start for a reason that it knows.
     """
     drain = Drain(settings.drain_timeout_s)
     metrics = Metrics(CollectorRegistry())
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with _services(settings, drain, metrics) as services:
-            app.state.services = services
+        async with AsyncExitStack() as stack:
+            try:
+                services = _services(settings, drain, metrics)
+                app.state.services = await stack.enter_async_context(services)
+            except (ServiceError, SKTuningError) as error:
+                app.state.failure = error
+                raise
             yield
 
     app = FastAPI(
@@ -58,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.drain = drain
+    app.state.failure = None
     for module in (classify, train, adapters, transfer, ops):
         app.include_router(module.router)
     errors.install(app)

@@ -13,7 +13,6 @@ import uvicorn
 from fastapi import FastAPI
 
 from skhost.drain import Drain
-from skhost.errors import ServiceError
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +20,12 @@ BACKLOG = 2048
 STREAM_GRACE_S = 3  # after the drain: event streams that a client keeps open are cut
 
 
-class CannotListen(ServiceError):
+class CannotListen(Exception):
     """The address cannot be listened on."""
 
-    code = "cannot_listen"
+
+class CannotStart(Exception):
+    """The application did not start."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -93,8 +94,15 @@ def build_server(app: FastAPI, drain: Drain) -> DrainingServer:
     return DrainingServer(config, drain)
 
 
-def serve(app: FastAPI, drain: Drain, listener: socket.socket) -> bool:
-    """Serve until a signal; whether the application started at all."""
-    server = build_server(app, drain)
-    server.run(sockets=[listener])
-    return server.started
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Serve until a signal.
+
+    Raises:
+        CannotStart: the application did not start.
+    """
+    server = build_server(app, app.state.drain)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit as error:  # uvicorn's way to say that the start failed
+        reason = app.state.failure or "the log above says why"
+        raise CannotStart(f"the server did not start: {reason}") from error

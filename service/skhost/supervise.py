@@ -16,6 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from skhost.exits import NOT_AGAIN
 from skhost.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
@@ -99,6 +100,9 @@ class Supervisor:
             code = await self._run_once(child)
             if self._stopping.is_set():
                 return
+            if code in NOT_AGAIN:
+                self._stopping.set()
+                raise ChildFailed(f"the {child.name} cannot start")
             lived_s = time.monotonic() - started
             quick_deaths = 0 if lived_s >= STEADY_S else quick_deaths + 1
             if quick_deaths >= MAX_QUICK_DEATHS:

@@ -35,7 +35,7 @@ class Envelope:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _without_known_traceback(scope, send))
             return
         exchange = _Exchange(scope, send)
         if self._drain.is_draining and scope["path"] not in _ANSWERED_WHILE_DRAINING:
@@ -74,6 +74,18 @@ class Envelope:
             exchange.request_id,
             exchange.notes(),
         )
+
+
+def _without_known_traceback(scope: Scope, send: Send) -> Send:
+    """Of a start that failed for a known reason, which whoever started it will say."""
+
+    async def sending(message: Message) -> None:
+        is_failure = message["type"] == "lifespan.startup.failed"
+        if is_failure and scope["app"].state.failure is not None:
+            message = {"type": message["type"]}
+        await send(message)
+
+    return sending
 
 
 class _Exchange:

@@ -10,6 +10,7 @@ import typer
 
 from skhost.cli.configuration import load_settings
 from skhost.cli.session import CommandError, Globals, write_json
+from skhost.exits import CANNOT_START
 
 if TYPE_CHECKING:
     from skhost.settings import Settings
@@ -51,7 +52,7 @@ def up(
         host=host, port=port, data_dir=data_dir, redis_url=redis_url, base=base, device=device
     )
     _prepare(settings, None)
-    with server.bind(settings.host, settings.port) as listener:
+    with _bind(settings) as listener:
         _announce(ctx, server.url_of(listener), settings, as_json)
         _supervise(settings, listener)
 
@@ -90,15 +91,16 @@ def serve(
     from skhost import server
 
     if fd is None:
-        listener = server.bind(settings.host, settings.port)
+        listener = _bind(settings)
         _announce(ctx, server.url_of(listener), settings, as_json)
     else:
         listener = socket.socket(fileno=fd)
     from skhost.app import create_app
 
-    app = create_app(settings)
-    if not server.serve(app, app.state.drain, listener):
-        raise CommandError("the server did not start; the log above says why", exit_code=3)
+    try:
+        server.serve(create_app(settings), listener)
+    except server.CannotStart as error:
+        raise CommandError(str(error), exit_code=CANNOT_START) from error
 
 
 def worker(
@@ -132,6 +134,15 @@ def _prepare(settings: "Settings", parent: int | None) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"cannot use data directory {settings.data_dir}: {error}") from error
+
+
+def _bind(settings: "Settings") -> socket.socket:
+    from skhost import server
+
+    try:
+        return server.bind(settings.host, settings.port)
+    except server.CannotListen as error:
+        raise CommandError(str(error)) from error
 
 
 def _announce(ctx: typer.Context, url: str, settings: "Settings", as_json: bool) -> None:

@@ -9,6 +9,7 @@ from sktuning.errors import ConfigError
 FORMAT = 1  # of adapter_config.json; raised when an older reader would misread it
 MAX_VIRTUAL_TOKENS = 256
 MAX_LABELS = 10_000
+MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 600, 3, 20  # of a training whose epochs nobody chose
 
 
 class Task(StrEnum):
@@ -179,7 +180,7 @@ class TrainingConfig:
         ConfigError: a value that cannot work.
     """
 
-    epochs: int = 3
+    epochs: int | None = None  # None: enough for the number of rows, see `plan_epochs`
     batch_size: int = 32  # rows an optimiser step
     learning_rate: float = 5e-3  # of the prompt's transform
     head_learning_rate: float = 2e-3
@@ -187,24 +188,32 @@ class TrainingConfig:
     warmup_ratio: float = 0.1
     max_grad_norm: float = 1.0
     head_dropout: float = 0.1
-    patience: int = 3  # evaluations without improvement before it stops; 0: never
-    evaluations_per_epoch: int = 2
+    evaluations: int = 10  # of the held-out rows, evenly spread
+    patience: int = 4  # evaluations without improvement before it stops; 0: never
     checkpoint_every_s: float = 20.0
     max_length: int = 256  # tokens a row; longer ones are cut and counted
     seed: int = 0
     mixed_precision: str = "no"  # no | bf16 | fp16, as accelerate names them
 
     def __post_init__(self) -> None:
-        positive = ("epochs", "batch_size", "learning_rate", "head_learning_rate", "max_grad_norm")
-        for name in (*positive, "evaluations_per_epoch", "max_length"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0, got {getattr(self, name)}")
+        positive = ("batch_size", "learning_rate", "head_learning_rate", "max_grad_norm")
+        for name in ("epochs", *positive, "evaluations", "max_length"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} must be above 0, got {value}")
         if not 0 <= self.warmup_ratio < 1 or not 0 <= self.head_dropout < 1:
             raise ConfigError("warmup_ratio and head_dropout must be at least 0 and below 1")
         if self.mixed_precision not in {"no", "bf16", "fp16"}:
             raise ConfigError(
                 f"mixed_precision must be no, bf16 or fp16, got {self.mixed_precision!r}"
             )
+
+    def plan_epochs(self, num_rows: int) -> int:
+        """The epochs asked for; else more for few rows, so that there are steps enough to learn."""
+        if self.epochs is not None:
+            return self.epochs
+        steps = -(-num_rows // self.batch_size)
+        return min(max(-(-MIN_STEPS // steps), MIN_EPOCHS), MAX_EPOCHS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

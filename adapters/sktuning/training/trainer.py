@@ -5,6 +5,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,9 @@ class Trainer:
         checkpoint_dir: Path | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._training = spec.training
+        epochs = spec.training.plan_epochs(len(dataset.train))
+        self._training = replace(spec.training, epochs=epochs)
+        self._num_epochs = epochs
         self._classifier = Classifier(base)
         self._dataset = dataset
         self._config = make_config(self._classifier, dataset, spec)
@@ -136,12 +139,12 @@ class Trainer:
 
     @property
     def _num_steps(self) -> int:
-        return self._steps_per_epoch * self._training.epochs
+        return self._steps_per_epoch * self._num_epochs
 
     @property
     def _evaluation_is_due(self) -> bool:
         """Evenly spread over the steps, the last one after the last step."""
-        planned = min(self._training.epochs * self._training.evaluations_per_epoch, self._num_steps)
+        planned = min(self._training.evaluations, self._num_steps)
         step = self._position.step
         return step * planned // self._num_steps > (step - 1) * planned // self._num_steps
 

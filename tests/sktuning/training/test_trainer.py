@@ -122,7 +122,7 @@ def test_the_best_evaluation_is_kept(tiny_bert: FrozenBase) -> None:
     progress, trained = train(Trainer(tiny_bert, sentiment(), QUICK))
     seen = [p.metrics["accuracy"] for p in progress if p.metrics]
     assert trained.main_score == pytest.approx(max(seen))
-    assert len(trained.history) == len(seen) == 8
+    assert len(trained.history) == len(seen) == 10
 
 
 def test_training_stops_early_when_nothing_improves(tiny_bert: FrozenBase) -> None:

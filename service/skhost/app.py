@@ -13,6 +13,7 @@ from skhost.admission import Admission
 from skhost.api import adapters, classify, errors, ops, train, transfer
 from skhost.api.envelope import Envelope
 from skhost.api.limits import BodyLimit
+from skhost.background import end
 from skhost.catalog import Catalog
 from skhost.connection import connect
 from skhost.drain import Drain
@@ -120,5 +121,4 @@ async def _beside(keeping: Housekeeping) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])

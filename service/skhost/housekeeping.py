@@ -10,9 +10,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 
+from skhost.background import Background
 from skhost.catalog import Catalog
 from skhost.connection import registry_errors
-from skhost.errors import ServiceError
 from skhost.jobs import JobState
 from skhost.keys import Keys
 from skhost.metrics import Metrics
@@ -35,16 +35,17 @@ class Housekeeping:
         self._catalog = catalog
         self._store = store
         self._metrics = metrics
+        self._background = Background()
 
     async def run(self) -> None:
         """Go round until cancelled."""
         while True:
-            try:
-                await self.count_jobs()
-                await self.delete_orphans()
-            except ServiceError as error:
-                log.warning("housekeeping: %s", error.message)
+            await self._background.guard(self._round(), "housekeeping")
             await asyncio.sleep(INTERVAL_S)
+
+    async def _round(self) -> None:
+        await self.count_jobs()
+        await self.delete_orphans()
 
     async def count_jobs(self) -> None:
         """How many jobs are in each state, for the metrics."""

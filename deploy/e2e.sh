@@ -57,5 +57,5 @@ echo "starting the engine"
 mkdir -p "$scratch/docker/cli-plugins"
 ln -s "$repository/.tools/bin/docker-compose" "$scratch/docker/cli-plugins/docker-compose"
 SCRATCH=$scratch CONTEXT=$context FIGURES=$figures PYTHON=$python \
-    timeout --kill-after 10 1500 \
+    timeout --kill-after 10 2400 \
     unshare --net --mount --pid --mount-proc --fork --kill-child bash deploy/e2e/engine.sh

@@ -29,6 +29,7 @@ HARDENED = (
 )
 HEALTH = ("python", "/opt/skhost/health.py", "server")
 READY_S = 180.0
+TRAINING_S = 900.0
 Done = subprocess.CompletedProcess[str]
 TOUR = re.compile(r"^<!-- tour -->\n```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -67,8 +68,14 @@ def require(holds: bool, what: str, seen: object = "") -> None:
     say(what)
 
 
-def run(*command: str, check: bool = True, timeout: float = 300) -> Done:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=timeout)
+def run(*command: str, check: bool = True, timeout: float = 300, cwd: Path = ROOT) -> Done:
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout
+        )
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"").decode(errors="replace")[-2000:]
+        raise CheckFailed(f"{' '.join(command)}: not within {timeout:.0f} s\n{said}") from error
     if check and done.returncode != 0:
         raise CheckFailed(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
     return done
@@ -207,7 +214,7 @@ def check_tour(figures: Figures) -> dict[str, Any]:
     shutil.copytree(ROOT / "examples", folder / "examples")
     train, classify = TOUR.findall((ROOT / "README.md").read_text())[:2]
     with figures.seconds("the README's training, until its event stream ends"):
-        said = shell(train, folder)
+        said = shell(train, folder, TRAINING_S)
     require("succeeded" in said, "the README's training succeeded", said[-2000:])
     answers = [json.loads(line) for line in json_lines(shell(classify, folder))]
     require(len(answers) == classify.count("curl "), "each of the README's requests is answered")
@@ -217,13 +224,8 @@ def check_tour(figures: Figures) -> dict[str, Any]:
     return answer()
 
 
-def shell(commands: str, folder: Path) -> str:
-    command = ("bash", "-euo", "pipefail", "-c", commands)
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    if done.returncode != 0:
-        raise CheckFailed(f"{commands}\nended with {done.returncode}: {done.stdout}{done.stderr}")
+def shell(commands: str, folder: Path, limit_s: float = 60) -> str:
+    done = run("bash", "-euo", "pipefail", "-c", commands, cwd=folder, timeout=limit_s)
     return done.stdout
 
 
@@ -271,7 +273,7 @@ def main() -> int:
         check_refusal()
         check_alone(figures)
         check_compose(figures)
-    except (CheckFailed, OSError, subprocess.TimeoutExpired) as error:
+    except (CheckFailed, OSError) as error:
         sys.stderr.write(f"deploy-e2e: {error}\n")
         return 1
     if os.environ["FIGURES"] != "/dev/null":

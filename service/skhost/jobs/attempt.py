@@ -87,11 +87,11 @@ class Attempt:
         self._line.stop(reason)
         self._stop.set()
 
-    async def run(self, work: Work) -> Ending:
+    async def run(self, make_work: Callable[[], Work]) -> Ending:
         """Do the work; every ending is on the record when this returns."""
         watching = [asyncio.create_task(self._watch()), asyncio.create_task(self._report())]
         try:
-            return await self._run(work)
+            return await self._run(make_work)
         except StaleClaim:
             log.warning("job %s: another attempt has taken over", self._job.id)
             return Ending.DONE
@@ -107,9 +107,10 @@ class Attempt:
             self._over.set()
             await asyncio.wait(watching, timeout=_LAST_WRITES_S)
 
-    async def _run(self, work: Work) -> Ending:
+    async def _run(self, make_work: Callable[[], Work]) -> Ending:
         try:
             await self._open()
+            work = make_work()
             result = await self._stages(work)
             await self._end(JobState.SUCCEEDED, result=result)
         except _Stopped:
@@ -118,7 +119,10 @@ class Attempt:
             raise
         except Exception as error:
             return await self._failed(error)
-        work.clear()
+        try:
+            work.clear()
+        except (ServiceError, OSError) as error:  # the job has succeeded all the same
+            log.warning("job %s: left-overs stay: %s", self._job.id, error)
         return Ending.DONE
 
     async def _open(self) -> None:

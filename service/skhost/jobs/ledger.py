@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from redis.asyncio import Redis
 
-from skhost.errors import JobNotFound, JobStateConflict
+from skhost.errors import JobNotFound, JobStateConflict, ServiceError
 from skhost.jobs.record import TERMINAL, JobState, encode, sources_of
 from skhost.keys import EVENTS_MAX_LENGTH, JOB_TTL_S, Keys
 
@@ -144,6 +144,14 @@ class Ledger:
         )
         if status != "ok":
             raise _refusal(status, job_id, state, write)
+
+    async def refuse(self, job_id: str, claim: Claim, error: ServiceError) -> None:
+        """Fail a job whose record cannot be read beyond the adapter's name."""
+        name: Any = await self._redis.hget(self._keys.job(job_id), "name")
+        found = {"code": error.code, "message": error.message}
+        values = {"error": found, "finished_at": time()}
+        end = Write(JobState.FAILED, claim.token, values, data={"error": found})
+        await self.write(job_id, str(name), end)
 
     async def signals(self, job_id: str) -> tuple[int, bool]:
         """The newest fencing token, and whether the job is asked to stop: one cheap read."""

@@ -73,16 +73,18 @@ class TrainRequest:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """The reverse of `to_dict`.
 
+        Names that are not known are left out: the record may be another release's.
+
         Raises:
-            InvalidRequest: a name that is not known, or a value that cannot work.
+            InvalidRequest: a value that cannot work.
         """
         try:
             task, columns = values.get("task"), dict(values.get("columns", {}))
             columns["ignore"] = tuple(columns.get("ignore", ()))
             parsed = {
-                **values,
+                **_known(cls, values),
                 "task": None if task is None else Task(task),
-                "columns": ColumnChoice(**columns),
+                "columns": ColumnChoice(**_known(ColumnChoice, columns)),
                 "spec": _parse_spec(values.get("spec", {})),
                 "gate": Gate(values.get("gate", Gate.NOT_WORSE)),
             }
@@ -99,9 +101,14 @@ def _spec_dict(spec: AdapterSpec) -> dict[str, Any]:
 
 def _parse_spec(values: Mapping[str, Any]) -> AdapterSpec:
     enums = {"method": Method, "transform": Transform, "start": Start, "pooling": Pooling}
-    parsed = dict(values)
+    parsed = _known(AdapterSpec, values)
     for name, enum in enums.items():
         if parsed.get(name) is not None:
             parsed[name] = enum(parsed[name])
-    parsed["training"] = TrainingConfig(**parsed.get("training", {}))
-    return AdapterSpec(**parsed)
+    training = _known(TrainingConfig, parsed.get("training", {}))
+    return AdapterSpec(**{**parsed, "training": TrainingConfig(**training)})
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}

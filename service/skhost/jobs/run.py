@@ -16,12 +16,14 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from skhost.errors import ServiceError
 from skhost.jobs.attempt import Attempt, Ending, Work
 from skhost.jobs.context import Context, WorkFactory
 from skhost.jobs.jobs import Jobs
 from skhost.jobs.launch import die_with
-from skhost.jobs.ledger import Ledger
+from skhost.jobs.ledger import Claim, Ledger
 from skhost.jobs.line import Line, StopReason
+from skhost.jobs.record import Job
 from skhost.keys import Keys
 from skhost.logs import configure_logging
 from skhost.settings import Settings
@@ -51,11 +53,26 @@ async def _attempt(
         if claim is None:
             log.info("job %s is no longer for this queue entry", job_id)
             return Ending.DONE
-        job = await Jobs(redis, keys).get(job_id)
+        job = await _claimed(ledger, Jobs(redis, keys), job_id, claim)
+        if job is None:
+            return Ending.DONE
+        context = Context(settings, redis, keys, job, line)
         attempt = Attempt(ledger, job, claim, line)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, attempt.stop, StopReason.HANDED_BACK)
-        return await attempt.run(make_work(Context(settings, redis, keys, job, line)))
+        return await attempt.run(lambda: make_work(context))
+
+
+async def _claimed(ledger: Ledger, jobs: Jobs, job_id: str, claim: Claim) -> Job | None:
+    """The job; one whose record cannot be read fails for good, or it would come back for ever."""
+    try:
+        return await jobs.get(job_id)
+    except ServiceError as error:
+        if error.status >= 500:
+            raise
+        log.error("job %s cannot be read: %s", job_id, error)
+        await ledger.refuse(job_id, claim, error)
+        return None
 
 
 def _patient_client(url: str) -> Redis:

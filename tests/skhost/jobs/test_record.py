@@ -55,9 +55,12 @@ def test_states_are_sorted_into_their_sets() -> None:
     assert set(TRANSITIONS) == set(JobState)
 
 
-def test_an_unknown_setting_of_a_request_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match="epoch"):
-        TrainRequest.from_dict({"spec": {"training": {"epoch": 3}}})
+def test_a_record_of_another_release_can_be_read() -> None:
+    training = {"epochs": 3, "gone_since": 1}
+    values = {"spec": {"training": training, "new": 2}, "columns": {"text": "a", "x": "b"}, "y": 1}
+    request = TrainRequest.from_dict(values)
+    assert request.spec.training.epochs == 3
+    assert request.columns.text == "a"
     with pytest.raises(InvalidRequest, match="on_bad_rows"):
         TrainRequest.from_dict({"on_bad_rows": "guess"})
 

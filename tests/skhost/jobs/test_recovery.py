@@ -116,6 +116,25 @@ async def test_a_trainer_that_was_replaced_ends_and_writes_nothing(
     assert (now.worker, now.fence, now.state) == ("another", 2, JobState.VALIDATING)
 
 
+async def test_a_record_that_cannot_be_read_ends_its_job(
+    jobs: Jobs, workers: Workers, redis_client: Redis, keys: Keys
+) -> None:
+    job = await jobs.submit("mood", TrainRequest(), ())
+    request = await redis_client.hget(keys.job(job.id), "request")
+    await redis_client.hset(keys.job(job.id), "request", '{"gate": "sometimes"}')
+    workers.start()
+
+    async def state() -> Any:
+        return await redis_client.hget(keys.job(job.id), "state")
+
+    await until(state, lambda found: found == JobState.FAILED)
+    assert not await redis_client.exists(keys.name_lock("mood"))
+    await redis_client.hset(keys.job(job.id), "request", str(request))
+    failed = await jobs.get(job.id)
+    assert failed.error is not None
+    assert "'sometimes' is not a valid Gate" in failed.error.message
+
+
 async def test_a_stale_token_writes_nothing(jobs: Jobs, redis_client: Redis, keys: Keys) -> None:
     ledger = Ledger(redis_client, keys)
     job = await jobs.submit("mood", TrainRequest(), ())

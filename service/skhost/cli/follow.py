@@ -11,6 +11,7 @@ from skhost.cli.session import CommandError, Session, new_table, write_json
 from skhost.client import Event
 
 INTERRUPTED = 130
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def follow(s: Session, job_id: str, after: str | None = None) -> dict[str, Any]:
@@ -57,6 +58,8 @@ def _advance(progress: Progress, task: TaskID, event: Event) -> None:
         progress.update(task, description=f"{data['state']:<10}")
     if "step" in data and data.get("num_steps"):
         progress.update(task, completed=data["step"], total=data["num_steps"], note=_note(data))
+    if data.get("state") in ENDED:  # training may have stopped early
+        progress.update(task, total=progress.tasks[task].completed, note="")
     if data.get("message"):
         progress.console.print(f"  {data['message']}", markup=False, highlight=False)
 

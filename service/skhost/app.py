@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from skhost import __version__
 from skhost.admission import Admission
-from skhost.api import adapters, classify, errors, ops, train, transfer
+from skhost.api import adapters, classify, docs, errors, ops, train, transfer
 from skhost.api.envelope import Envelope
 from skhost.api.limits import BodyLimit
 from skhost.background import end
@@ -64,11 +64,12 @@ def create_app(settings: Settings) -> FastAPI:
         summary=SUMMARY,
         version=__version__,
         lifespan=lifespan,
+        docs_url=None,  # FastAPI's page is loaded from elsewhere; ours is in `api.docs`
         redoc_url=None,
     )
     app.state.drain = drain
     app.state.failure = None
-    for module in (classify, train, adapters, transfer, ops):
+    for module in (classify, train, adapters, transfer, ops, docs):
         app.include_router(module.router)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))

@@ -114,6 +114,17 @@ def test_every_error_in_openapi_has_the_one_body(http: httpx.Client) -> None:
         assert schema == {"$ref": "#/components/schemas/ErrorBody"}, (path, status)
 
 
+def test_the_docs_page_needs_nothing_from_elsewhere(http: httpx.Client) -> None:
+    page = http.get("/docs")
+    assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "src=" not in page.text
+    assert "http" not in page.text.replace('<!doctype html><html lang="en">', "").split("<h2>")[0]
+    for path in http.get("/openapi.json").json()["paths"]:
+        assert f"<code>{path}</code>" in page.text
+    for code in ("adapter_not_found", "overloaded", "upload_refused", "artifact_refused"):
+        assert f"`{code}`" in page.text
+
+
 @pytest.mark.parametrize("kind", errors.ServiceError.__subclasses__())
 def test_every_error_has_a_status_and_a_code_of_its_own(
     kind: type[errors.ServiceError],

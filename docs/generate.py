@@ -17,6 +17,7 @@ from annotated_types import BaseMetadata
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
+import skhost.errors
 from skhost.errors import ServiceError
 from skhost.settings import PREFIX, Settings
 
@@ -118,7 +119,7 @@ def errors() -> str:
     """Every error code, from the classes of `skhost.errors`."""
     from skhost.api.errors import _HTTP_CODES
 
-    own = [(kind.status, kind.code, _sentence(kind)) for kind in _subclasses(ServiceError)]
+    own = [(kind.status, kind.code, _sentence(kind)) for kind in error_classes()]
     plain = [
         (status, code, "The HTTP request itself is wrong: its path, method, type or size.")
         for status, code in _HTTP_CODES.items()
@@ -136,15 +137,17 @@ def errors() -> str:
         '"details": {"near": ["sentiment"]}}}\n```\n\n'
         "An error of one item of a batch stands in that item's place, as "
         '`{"error": {"code", "message"}}`, and the other items are answered. Its `code` is '
-        "`invalid_input` or `input_too_long`.",
+        "`invalid_input` or `input_too_long`. A failed training has its error in the job: a code of "
+        "the table, `training_died` when its process was killed too often, or the name of an error "
+        "of the library, as `training_diverged`.",
         _table(("status", "code", "meaning"), rows),
     )
 
 
-def _subclasses(kind: type[ServiceError]) -> Iterator[type[ServiceError]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from _subclasses(child)
+def error_classes() -> list[type[ServiceError]]:
+    """The errors that the service answers with; others derive from them for their own use."""
+    kinds = [kind for kind in vars(skhost.errors).values() if isinstance(kind, type)]
+    return [k for k in kinds if issubclass(k, ServiceError) and k is not ServiceError]
 
 
 def _sentence(thing: Any) -> str:

@@ -137,9 +137,9 @@ def errors() -> str:
         '"details": {"near": ["sentiment"]}}}\n```\n\n'
         "An error of one item of a batch stands in that item's place, as "
         '`{"error": {"code", "message"}}`, and the other items are answered. Its `code` is '
-        "`invalid_input` or `input_too_long`. A failed training has its error in the job: a code of "
-        "the table, `training_died` when its process was killed too often, or the name of an error "
-        "of the library, as `training_diverged`.",
+        "`invalid_input` or `input_too_long`. A failed training has its error in the job, with a "
+        "code of the table, `training_died` when its process was killed too often, or the name of "
+        "an error of the library, as `unsupported_base`.",
         _table(("status", "code", "meaning"), rows),
     )
 

@@ -63,6 +63,18 @@ def test_many_labels_are_cut_to_a_few_taken_from_all_over() -> None:
     assert len(text.split()) <= 30
 
 
+@pytest.mark.parametrize("task", list(Task))
+def test_a_sentence_gets_shorter_until_a_base_has_room(task: Task) -> None:
+    labels = [f"label_{chr(97 + i)}" for i in range(20)]
+    lengths = []
+    for room in (400, 120, 80, 60, 5):
+        text = default_prompt(task, labels, fits=lambda one: len(one) <= room)  # noqa: B023
+        lengths.append(len(text))
+        assert len(text) <= max(room, 24)
+    assert lengths == sorted(lengths, reverse=True)
+    assert text.endswith(" the text:")
+
+
 @given(st.lists(st.text(max_size=300), min_size=2, max_size=100), st.sampled_from(Task))
 def test_any_labels_make_one_short_line(labels: list[str], task: Task) -> None:
     text = default_prompt(task, labels)

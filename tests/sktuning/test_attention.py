@@ -56,9 +56,12 @@ def test_every_row_attends_as_if_alone(
     kvs = [torch.randn(1, 2, KV_HEADS, p, WIDTH, generator=generator) for p in prefixes]
     states = [PromptState(kv=kv) if kv.shape[3] else None for kv in kvs]
     rows = [Row([0] * n, [0] * n, s) for n, s in zip(lengths, states, strict=True)]
+    query, key, value = (t[None].to(dtype) for t in (q, k, v))
     out, _ = attend(
         Layer(is_causal),
-        *(t[None].to(dtype) for t in (q, k, v)),
+        query,
+        key,
+        value,
         None,
         scaling=0.3,
         sliding_window=window,

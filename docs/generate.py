@@ -270,8 +270,8 @@ def http() -> str:
     ]
     return _page(
         "HTTP",
-        "A running server has the same as a page to try out, at `/docs`, and as an OpenAPI "
-        "document, at `/openapi.json`. [Errors](errors.md) have one body.",
+        "A running server shows the same at `/docs`, and as an OpenAPI document at "
+        "`/openapi.json`. [Errors](errors.md) have one body.",
         _table(("request", "what it does"), rows),
         *filter(None, bodies),
     )

@@ -154,13 +154,19 @@ def _problem(error: Mapping[str, Any], content_type: str | None) -> str:
         reason = error.get("ctx", {}).get("error", "it cannot be parsed")
         return f"the body is not valid JSON: {reason}"
     if kind == "missing":
-        return f"{where} is required" if where else "a JSON body is required"
+        return _missing(where, error["loc"])
     if kind == "value_error":
         message = str(error["msg"]).removeprefix("Value error, ")
         return f"{where}: {message}" if where else message
     if kind in {"model_attributes_type", "model_type", "dict_type"} and not where:
         return _not_an_object(error, content_type)
     return f"{where or 'the body'}: {_lower_first(error['msg'])}, got {shown(error.get('input'))}"
+
+
+def _missing(where: str, loc: Sequence[str | int]) -> str:
+    if loc[0] == "query":
+        return f"{where} is required in the query (?{where}=…)"
+    return f"{where} is required" if where else "a JSON body is required"
 
 
 def _not_an_object(error: Mapping[str, Any], content_type: str | None) -> str:

@@ -1,83 +1,35 @@
 """`skhost train`: upload a file, follow the training, show what came out."""
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from skhost.cli import train_options as options
 from skhost.cli.session import AsJson, CommandError, Session, Url, session, write_json
-
-ADVANCED = "Hyperparameters"
-COLUMNS = "Columns"
 
 
 def train(
     ctx: typer.Context,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FILE", help="CSV, TSV, JSON Lines, JSON or Parquet; each also gzipped."
-        ),
-    ],
-    name: Annotated[str, typer.Option("--name", "-n", help="The adapter.")],
-    held_out: Annotated[
-        Path | None, typer.Option(help="Held-out rows; a part of FILE by default.")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="single-label, multi-label, regression or tokens.")
-    ] = None,
-    method: Annotated[str | None, typer.Option(help="sk-prefix or sk-prompt.")] = None,
-    prompt_text: Annotated[
-        str | None, typer.Option(help="The semantic prompt, in words; made from the labels.")
-    ] = None,
-    on_bad_rows: Annotated[
-        str | None, typer.Option(help="refuse or skip rows that cannot be used.")
-    ] = None,
-    gate: Annotated[
-        str | None, typer.Option(help="When it goes live: not_worse, always or never.")
-    ] = None,
-    detach: Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")] = False,
-    transform: Annotated[
-        str | None,
-        typer.Option(help="low_rank, linear, direct or frozen.", rich_help_panel=ADVANCED),
-    ] = None,
-    rank: Annotated[
-        int | None, typer.Option(help="Of the low-rank transform.", rich_help_panel=ADVANCED)
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(
-            help="At most; it stops early when it gets no better.", rich_help_panel=ADVANCED
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Rows a step.", rich_help_panel=ADVANCED)
-    ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of the prompt's transform.", rich_help_panel=ADVANCED)
-    ] = None,
-    max_length: Annotated[
-        int | None,
-        typer.Option(help="Tokens a row; longer ones are cut.", rich_help_panel=ADVANCED),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Of everything random.", rich_help_panel=ADVANCED)
-    ] = None,
-    text_column: Annotated[
-        str | None, typer.Option(help="The texts; the first of a pair.", rich_help_panel=COLUMNS)
-    ] = None,
-    label_column: Annotated[
-        str | None,
-        typer.Option(
-            help="What is learned: label, labels, number or tags.", rich_help_panel=COLUMNS
-        ),
-    ] = None,
-    pair_column: Annotated[
-        str | None, typer.Option(help="The second texts.", rich_help_panel=COLUMNS)
-    ] = None,
-    tokens_column: Annotated[
-        str | None, typer.Option(help="The rows of words.", rich_help_panel=COLUMNS)
-    ] = None,
+    file: options.File,
+    name: options.Name,
+    held_out: options.HeldOut = None,
+    task: options.TaskName = None,
+    method: options.MethodName = None,
+    prompt_text: options.PromptText = None,
+    on_bad_rows: options.OnBadRows = None,
+    gate: options.GateName = None,
+    detach: options.Detach = False,
+    transform: options.TransformName = None,
+    rank: options.Rank = None,
+    epochs: options.Epochs = None,
+    batch_size: options.BatchSize = None,
+    learning_rate: options.LearningRate = None,
+    max_length: options.MaxLength = None,
+    seed: options.Seed = None,
+    text_column: options.TextColumn = None,
+    label_column: options.LabelColumn = None,
+    pair_column: options.PairColumn = None,
+    tokens_column: options.TokensColumn = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:

@@ -8,9 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from live_server import error_of, live_server
+from redis.exceptions import ConnectionError
 
+from skhost import errors
+from skhost.api.errors import translate
 from skhost.app import create_app
 from skhost.settings import Settings
+from sktuning import errors as library
 
 CLASSIFY = "/classify?adapter=mood"
 NINE = ["good"] * 9
@@ -111,7 +115,7 @@ def test_near_names_are_in_the_details(http: httpx.Client) -> None:
 
 def test_no_adapter_and_an_unknown_query_parameter(http: httpx.Client) -> None:
     missing = http.post("/classify", json={"text": "good"})
-    error_of(missing, 422, "invalid_request", "adapter is required")
+    error_of(missing, 422, "invalid_request", "adapter is required in the query (?adapter=…)")
     unknown = http.post("/classify?adapter=mood&adaptr=x", json={"text": "good"})
     error_of(unknown, 422, "invalid_request", "'adaptr'; did you mean 'adapter'?")
 
@@ -183,3 +187,28 @@ def test_an_error_of_ours_says_nothing_of_its_insides(
         answer = httpx.get(f"{live.url}/broken")
     error_of(answer, 500, "internal", "something went wrong on the server")
     assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (library.InputTooLong("x"), errors.InvalidRequest),
+        (library.ConfigError("x"), errors.InvalidRequest),
+        (library.DataError("x"), errors.UploadRefused),
+        (library.BaseMismatch("x"), errors.BaseIncompatible),
+        (library.SelfTestFailed("x"), errors.AdapterUnusable),
+        (ConnectionError("redis://:secret@host"), errors.RegistryUnavailable),
+        (errors.Overloaded("x"), errors.Overloaded),
+    ],
+)
+def test_what_libraries_raise_becomes_an_error_of_ours(
+    error: Exception, kind: type[errors.ServiceError]
+) -> None:
+    translated = translate(error)
+    assert type(translated) is kind
+    assert "secret" not in translated.message
+
+
+def test_what_nobody_expects_stays_what_it_is() -> None:
+    assert translate(RuntimeError("x")) is None
+    assert translate(library.BaseLoadError("x")) is None

@@ -1,5 +1,6 @@
 """A live server and a way to run commands against it."""
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,10 +18,15 @@ def skhost(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     """Runs a command as the console script does."""
     monkeypatch.setenv("COLUMNS", "200")
 
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+
     def skhost(*arguments: str) -> Ran:
         capsys.readouterr()
         code = run(list(arguments))
         written = capsys.readouterr()
+        root.handlers[:] = handlers  # a command may have configured logging
+        root.setLevel(level)
         return Ran(code, written.out, written.err)
 
     return skhost

@@ -1,0 +1,54 @@
+"""The options of `skhost train`: fields of the form behind POST /train."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_ADVANCED = "Hyperparameters"
+_COLUMNS = "Columns"
+
+
+def _advanced(text: str) -> typer.models.OptionInfo:
+    info: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel=_ADVANCED)
+    return info
+
+
+def _column(text: str) -> typer.models.OptionInfo:
+    info: typer.models.OptionInfo = typer.Option(help=text, rich_help_panel=_COLUMNS)
+    return info
+
+
+File = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE", help="CSV, TSV, JSON Lines, JSON or Parquet; each also gzipped."
+    ),
+]
+Name = Annotated[str, typer.Option("--name", "-n", help="The adapter.")]
+HeldOut = Annotated[Path | None, typer.Option(help="Held-out rows; a part of FILE by default.")]
+TaskName = Annotated[
+    str | None, typer.Option(help="single-label, multi-label, regression or tokens.")
+]
+MethodName = Annotated[str | None, typer.Option(help="sk-prefix or sk-prompt.")]
+PromptText = Annotated[
+    str | None, typer.Option(help="The semantic prompt, in words; made from the labels.")
+]
+OnBadRows = Annotated[str | None, typer.Option(help="refuse or skip rows that cannot be used.")]
+GateName = Annotated[
+    str | None, typer.Option(help="When it goes live: not_worse, always or never.")
+]
+Detach = Annotated[bool, typer.Option("--detach", help="Do not wait for the end.")]
+
+TransformName = Annotated[str | None, _advanced("low_rank, linear, direct or frozen.")]
+Rank = Annotated[int | None, _advanced("Of the low-rank transform.")]
+Epochs = Annotated[int | None, _advanced("At most; it stops early when it gets no better.")]
+BatchSize = Annotated[int | None, _advanced("Rows a step.")]
+LearningRate = Annotated[float | None, _advanced("Of the prompt's transform.")]
+MaxLength = Annotated[int | None, _advanced("Tokens a row; longer ones are cut.")]
+Seed = Annotated[int | None, _advanced("Of everything random.")]
+
+TextColumn = Annotated[str | None, _column("The texts; the first of a pair.")]
+PairColumn = Annotated[str | None, _column("The second texts.")]
+LabelColumn = Annotated[str | None, _column("What is learned: label, labels, number or tags.")]
+TokensColumn = Annotated[str | None, _column("The rows of words.")]

@@ -86,6 +86,7 @@ class Supervisor:
             self._signal_all(signal.SIGKILL)
             return
         log.info("stopping: accepted work is finished first; once more to stop at once")
+        self._listener.close()  # the server has its own; once that ends, callers are told at once
         self._stopping.set()
 
     def _signal_all(self, sig: signal.Signals) -> None:

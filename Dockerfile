@@ -12,8 +12,9 @@ FROM ${BASE_IMAGE} AS build
 ARG VARIANT
 # Optional parts of the project: gguf (base models in GGUF files), s3 (a store in S3).
 ARG EXTRAS=gguf
-# Where torch without CUDA comes from; torch with CUDA is on pip's default index.
-ARG TORCH_CPU_INDEX=https://download.pytorch.org/whl/cpu
+# The package index of torch's CPU builds (PyTorch's start page names it). Without it, and without
+# a wheel in deploy/wheels, pip takes the default index's torch: it works, and is gigabytes larger.
+ARG TORCH_CPU_INDEX
 # Set to 1, pip takes nothing but what lies in deploy/wheels.
 ARG PIP_NO_INDEX
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
@@ -28,7 +29,7 @@ RUN --mount=type=bind,source=deploy/wheels,target=/wheels \
     --mount=type=cache,target=/root/.cache/pip \
     python requirements.py pyproject.toml "${EXTRAS}" > requirements.txt \
     && case "${VARIANT}" in \
-        cpu) set -- --extra-index-url "${TORCH_CPU_INDEX}" ;; \
+        cpu) set -- ${TORCH_CPU_INDEX:+--extra-index-url "${TORCH_CPU_INDEX}"} ;; \
         cuda) set -- ;; \
         *) echo "VARIANT is cpu or cuda, not ${VARIANT}" >&2; exit 1 ;; \
     esac \

@@ -54,12 +54,21 @@ class SemanticCache:
             self._known[text] = self._read(text)
         return self._known[text]
 
+    def fits(self, text: str) -> bool:
+        """Whether a prompt text has as many tokens as a prompt of this base may have."""
+        return 0 < len(self._encoder.prompt_ids(text)) <= self._limit
+
+    @property
+    def _limit(self) -> int:
+        return min(MAX_VIRTUAL_TOKENS, self._base.max_length // 2)
+
     @torch.no_grad()
     def _read(self, text: str) -> Semantics:
         ids = self._encoder.prompt_ids(text)
-        limit = min(MAX_VIRTUAL_TOKENS, self._base.max_length // 2)
-        if not ids or len(ids) > limit:
-            raise ConfigError(f"the prompt text has {len(ids)} tokens; 1 to {limit} are possible")
+        if not self.fits(text):
+            raise ConfigError(
+                f"the prompt text has {len(ids)} tokens; 1 to {self._limit} are possible"
+            )
         embeds = self._base.embedding(torch.tensor(ids, device=self._base.device)).detach()
         captured = self._base.capture(embeds)
         return Semantics(tuple(ids), embeds, captured.hidden, captured.kv)

@@ -1,5 +1,6 @@
 """Texts to token ids: one tokenizer configured once, cut to the limit by us, item by item."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -111,8 +112,14 @@ class Encoder:
 
     def _encoding(self, text: str, pair: str | None, config: AdapterConfig) -> Encoding:
         if pair is not None and config.pair_template:
-            text, pair = config.pair_template.format(text=text, text_pair=pair), None
+            text, pair = _filled(config.pair_template, text, pair), None
         return self._tokenizer.encode(text, pair, add_special_tokens=not self._is_causal)
+
+
+def _filled(template: str, text: str, text_pair: str) -> str:
+    """The template with both texts; nothing in it but the two fields is a format."""
+    values = {"{text}": text, "{text_pair}": text_pair}
+    return re.sub(r"\{text(_pair)?\}", lambda field: values[field[0]], template)
 
 
 def _check_kind(item: TextInput, config: AdapterConfig) -> None:

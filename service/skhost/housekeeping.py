@@ -5,6 +5,7 @@ import logging
 import shutil
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,5 +71,6 @@ def clear_left_overs(folder: Path) -> None:
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
-        if time.time() - entry.stat().st_mtime > LEFT_OVER_S:
-            shutil.rmtree(entry, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another server on the same folder was faster
+            if time.time() - entry.stat().st_mtime > LEFT_OVER_S:
+                shutil.rmtree(entry, ignore_errors=True)

@@ -62,16 +62,20 @@ class Objective:
             for i, (row, example) in enumerate(zip(rows, examples, strict=True))
         ]
 
-    def loss(self, logits: Tensor, targets: Sequence[Tensor]) -> Tensor:
-        """Mean loss; logits (R, C), or (known words of all rows, C)."""
+    def join(self, targets: Sequence[Tensor]) -> Tensor:
+        """The rows' targets as one tensor: (R, …), or (known words of all rows,)."""
         if self._config.task is Task.TOKENS:
-            return F.cross_entropy(logits, torch.cat(list(targets)).to(logits.device))
-        stacked = torch.stack(list(targets)).to(logits.device)
-        if self._config.task is Task.SINGLE_LABEL:
-            return F.cross_entropy(logits, stacked)
+            return torch.cat(list(targets))
+        return torch.stack(list(targets))
+
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Mean loss of logits (N, C) against joined targets."""
+        targets = targets.to(logits.device)
         if self._config.task is Task.MULTI_LABEL:
-            return F.binary_cross_entropy_with_logits(logits, stacked)
-        return F.mse_loss(logits[:, 0], stacked)
+            return F.binary_cross_entropy_with_logits(logits, targets)
+        if self._config.task is Task.REGRESSION:
+            return F.mse_loss(logits[:, 0], targets)
+        return F.cross_entropy(logits, targets)
 
     def _target(self, target: Target, row: EncodedRow | InputError, number: int) -> Tensor:
         try:

@@ -11,10 +11,14 @@ from sktuning.heads import Head
 from sktuning.methods import make_encoder
 from sktuning.semantics import Semantics
 from sktuning.tokens import EncodedRow
+from sktuning.training.warmstart import FittedHead
 
 
 class Trainable(nn.Module):
     """Rows to logits through the frozen base; the base itself is not among the parameters."""
+
+    l2: Tensor
+    deviation: Tensor
 
     def __init__(self, classifier: Classifier, semantics: Semantics, config: AdapterConfig) -> None:
         super().__init__()
@@ -22,6 +26,9 @@ class Trainable(nn.Module):
         torch.manual_seed(config.seed)
         self.encoder = make_encoder(base, semantics, config)
         self.head = nn.Linear(base.hidden_size, config.num_outputs).to(base.device)
+        # the penalty that suited the warm-started head goes on holding it
+        self.register_buffer("l2", torch.zeros((), device=base.device))
+        self.register_buffer("deviation", torch.ones(base.hidden_size, device=base.device))
         self._classifier = classifier
         self._config = config
 
@@ -37,11 +44,18 @@ class Trainable(nn.Module):
         hidden = self._classifier.hidden([(row, self._config, state) for row in rows])
         return pool(hidden, rows, self._config)
 
-    def set_head(self, head: Head) -> None:
+    def penalty(self) -> Tensor:
+        """What is added to the loss for weight on the (standardised) features."""
+        scaled: Tensor = self.head.weight * self.deviation
+        return self.l2 * scaled.square().sum() / 2
+
+    def set_head(self, fitted: FittedHead) -> None:
         """Put fitted weights into the head."""
         with torch.no_grad():
-            self.head.weight.copy_(head.weight)
-            self.head.bias.copy_(head.bias)
+            self.head.weight.copy_(fitted.head.weight)
+            self.head.bias.copy_(fitted.head.bias)
+            self.l2.fill_(fitted.l2)
+            self.deviation.copy_(fitted.deviation)
 
     def served_head(self) -> Head:
         """The head as constants."""

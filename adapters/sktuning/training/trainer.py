@@ -174,13 +174,11 @@ class Trainer:
                 self._model.pooled([e.row for e in rows[i : i + 64]]).cpu()
                 for i in range(0, len(rows), 64)
             ]
-        targets = [e.target for e in rows]
-        head = fit_head(
-            torch.cat(pooled),
-            lambda logits: self._objective.loss(logits, targets),
-            self._config.num_outputs,
+        targets = self._objective.join([e.target for e in rows])
+        fitted = fit_head(
+            torch.cat(pooled), targets, self._objective.loss, self._config.num_outputs
         )
-        self._model.set_head(head)
+        self._model.set_head(fitted)
         self._position.seconds += time.monotonic() - began
 
     def _step(self) -> float:
@@ -193,8 +191,9 @@ class Trainer:
         keep = self._dropout(generator)
         with self._accelerator.autocast():
             logits = self._optimiser.model(rows, keep)
-        loss = self._objective.loss(logits.float(), [e.target for e in share])
-        self._optimiser.step(loss)
+        targets = self._objective.join([e.target for e in share])
+        loss = self._objective.loss(logits.float(), targets)
+        self._optimiser.step(loss + self._model.penalty())
         self._position.step += 1
         return float(loss.detach())
 
@@ -299,7 +298,7 @@ def make_config(classifier: Classifier, dataset: Dataset, spec: AdapterSpec) -> 
     """
     base = classifier.base
     text = spec.prompt_text or wording.default_prompt(
-        dataset.task, dataset.labels, is_pair=dataset.is_pair
+        dataset.task, dataset.labels, is_pair=dataset.is_pair, fits=classifier.semantics.fits
     )
     return AdapterConfig(
         task=dataset.task,

@@ -1,5 +1,6 @@
 """What several folders of tests need: real things, small."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from redis.asyncio import Redis
 from skhost.connection import connect
 from skhost.valkey import EmbeddedValkey
 from sktuning.base import FrozenBase
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C reaches what tests start, also where the tests were started ignoring it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

@@ -139,7 +139,8 @@ def make(classifier: Classifier, case: Case) -> Made:
     trainable = Trainable(classifier, classifier.semantics.get(config.prompt_text), config)
     _shake(trainable)
     rows = [example.row for example in encoded]
-    loss = objective.loss(trainable(rows), [example.target for example in encoded])
+    targets = objective.join([example.target for example in encoded])
+    loss = objective.loss(trainable(rows), targets)
     optimiser = torch.optim.AdamW(trainable.parameters(), lr=1e-2)
     loss.backward()  # type: ignore[no-untyped-call]
     gradients = {

@@ -1,6 +1,6 @@
 """The one forward path, base and prompts and heads, that training and serving share."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -9,7 +9,6 @@ from torch import Tensor
 from sktuning.adapter import Adapter
 from sktuning.base import FrozenBase
 from sktuning.config import AdapterConfig, Pooling, Task, TextOffset
-from sktuning.heads import Head
 from sktuning.rows import Hidden, Row
 from sktuning.semantics import SemanticCache
 from sktuning.state import PromptState
@@ -93,11 +92,6 @@ def pool(hidden: Hidden, rows: Sequence[EncodedRow], config: AdapterConfig) -> T
     return _pool_group(hidden, _mean_pool(hidden), group, rows, config)
 
 
-def apply_head(head: Callable[[Tensor], Tensor] | Head, pooled: Tensor) -> Tensor:
-    """(…, H) to (…, C) in float32."""
-    return head(pooled.float())
-
-
 def _mean_pool(hidden: Hidden) -> Tensor:
     """Mean of each row's own tokens, (R, H), in float32."""
     lengths = torch.tensor(hidden.lengths, device=hidden.flat.device)
@@ -114,6 +108,8 @@ def _pool_group(
     rows: Sequence[EncodedRow],
     config: AdapterConfig,
 ) -> Tensor:
+    if config.task is not Task.TOKENS and config.pooling is Pooling.MEAN:
+        return means[list(group)]
     starts = hidden.starts
     if config.task is Task.TOKENS:
         at = [
@@ -122,8 +118,6 @@ def _pool_group(
             for word in row.word_index or ()
             if word >= 0
         ]
-    elif config.pooling is Pooling.MEAN:
-        return means[list(group)]
     elif config.pooling is Pooling.FIRST:
         at = [starts[i] for i in group]
     else:

@@ -30,7 +30,7 @@ from sktuning import artifact
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
 from sktuning.data import Dataset
-from sktuning.errors import ArtifactCorrupt, TrainingCancelled
+from sktuning.errors import TrainingCancelled
 from sktuning.evaluate import scalars
 from sktuning.training.progress import TrainedAdapter
 from sktuning.training.trainer import Trainer
@@ -154,13 +154,6 @@ class Training:
         self._trained = trainer.finish()
 
     def _trainer(self) -> Trainer:
-        try:
-            return self._make_trainer()
-        except ArtifactCorrupt:  # a checkpoint that cannot be read is worth nothing
-            self._checkpoints.discard()
-            return self._make_trainer()
-
-    def _make_trainer(self) -> Trainer:
         spec = self._job.request.spec
         every_s = min(spec.training.checkpoint_every_s, SAVE_EVERY_S)
         training = replace(spec.training, checkpoint_every_s=every_s)

@@ -1,5 +1,6 @@
 """The layers of a stock model: finding them, and reading or replacing what goes into each."""
 
+from threading import get_ident
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,8 @@ def find_layers(model: nn.Module, num_layers: int) -> nn.ModuleList:
 class LayerInputs:
     """While entered, records the input of every layer, or puts another in its place.
 
+    Only in the thread that made it: others that run the same layers are neither seen nor changed.
+
     Args:
         layers: the model's layers, in order.
         replace: (L, P, H): what layer l gets instead of its input; None: only record.
@@ -33,6 +36,7 @@ class LayerInputs:
     def __init__(self, layers: nn.ModuleList, replace: Tensor | None = None) -> None:
         self._layers = layers
         self._replace = replace
+        self._thread = get_ident()
         self._inputs: list[Tensor] = []
         self._handles: list[Any] = []
 
@@ -56,7 +60,9 @@ class LayerInputs:
 
     def _hook(
         self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+        if get_ident() != self._thread:
+            return None
         hidden = args[0] if args else kwargs["hidden_states"]  # (1, P, H)
         if self._replace is not None:
             hidden = self._replace[len(self._inputs)][None]

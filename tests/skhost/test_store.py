@@ -1,12 +1,15 @@
+import io
 import os
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from plain_artifact import contents, write_artifact
 
 from skhost.errors import ArtifactRefused, InvalidRequest, StoreUnavailable
@@ -97,8 +100,20 @@ def test_a_damaged_copy_in_the_cache_is_fetched_again(tmp_path: Path, made: Path
     assert contents(store.get(digest)) == contents(made)
 
 
+class SharedMemory(MemoryFileSystem):  # type: ignore[misc]
+    """`memory:` with a position of its own for every reader, as real stores have."""
+
+    protocol = "shared-memory"
+    store: ClassVar[dict[str, Any]] = {}
+
+    def _open(self, path: str, mode: str = "rb", **kwargs: Any) -> Any:
+        opened = super()._open(path, mode, **kwargs)
+        return io.BytesIO(opened.getvalue()) if mode == "rb" else opened
+
+
 def test_many_that_fetch_at_once_get_one_whole_copy(tmp_path: Path, made: Path) -> None:
-    store = ArtifactStore(f"memory://{uuid.uuid4().hex}", "default", tmp_path / "cache")
+    fsspec.register_implementation("shared-memory", SharedMemory, clobber=True)
+    store = ArtifactStore(f"shared-memory://{uuid.uuid4().hex}", "default", tmp_path / "cache")
     digest = write_artifact(made)
     store.put(made, digest)
     with ThreadPoolExecutor(8) as threads:

@@ -1,5 +1,8 @@
 """The frozen base: what it says of itself and what it refuses."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import bases
 import pytest
 import torch
@@ -76,3 +79,23 @@ def test_a_text_beyond_the_positions_of_one_sequence_fits_a_packed_row(
         out = tiny_bert.forward(rows)
     assert out.flat.shape == (400, 32)
     assert torch.allclose(out.flat[:100], out.flat[300:], atol=1e-5)
+
+
+def test_a_prompt_is_read_alone_while_another_thread_runs_the_base(tiny_bert: FrozenBase) -> None:
+    embeds = torch.randn(3, tiny_bert.hidden_size, generator=torch.Generator().manual_seed(0))
+    alone = tiny_bert.capture(embeds).hidden
+    rows = [Row(range(5, 30), [0] * 25)]
+    ended = threading.Event()
+
+    def run_until_ended() -> None:
+        while not ended.is_set():
+            tiny_bert.forward(rows)
+
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(run_until_ended)
+        try:
+            for _ in range(50):
+                assert torch.equal(tiny_bert.capture(embeds).hidden, alone)
+        finally:
+            ended.set()
+        running.result()

@@ -140,7 +140,14 @@ def measure(
     value = score(config, [as_logits(config, a) for a in answers], targets)[metric]
     commonest = baselines.majority(config, dataset.train, test)[metric]
     max_length = TrainingConfig().max_length
-    head = baselines.logistic(classifier, config, dataset.train, test, max_length=max_length)
+    head = baselines.logistic(
+        classifier,
+        config,
+        dataset.train,
+        test,
+        held_out=dataset.held_out,
+        max_length=max_length,
+    )
     return {
         "dataset": folder.name,
         "method": method or AdapterSpec().method,

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
+from sktuning.calibration import calibrate
 from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, Task
 from sktuning.data import Example, Target
@@ -45,6 +46,7 @@ def logistic(
     train: Sequence[Example],
     test: Sequence[Example],
     *,
+    held_out: Sequence[Example] = (),
     max_length: int | None = None,
 ) -> dict[str, Any]:
     """The metrics of a linear model on what the frozen base says without any prompt.
@@ -53,6 +55,7 @@ def logistic(
     tokens), ridge for regression; scikit-learn's default strength throughout.
 
     Args:
+        held_out: rows to choose a multi-label task's thresholds by, as an adapter does.
         max_length: tokens that are read of each row; None is the base's limit.
     """
     train_x, train_rows = features(classifier, config, train, max_length)
@@ -60,6 +63,10 @@ def logistic(
     x, y = _design(config, train_x, [e.target for e in train_rows])
     model = _fit(config, x, y)
     logits = _logits(config, model, test_x)
+    if held_out and config.task is Task.MULTI_LABEL:
+        held_x, held_rows = features(classifier, config, held_out, max_length)
+        held_logits = _logits(config, model, held_x)
+        config, _ = calibrate(config, held_logits, [e.target for e in held_rows])
     return score(config, logits, [e.target for e in test_rows])
 
 

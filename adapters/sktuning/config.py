@@ -1,6 +1,6 @@
 """What an adapter is and how it is trained: values only, checked at construction."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Any, Self
 
@@ -73,6 +73,19 @@ class BaseIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class RiskLevel:
+    """What is needed for at most a share `risk` of the given answers to be wrong."""
+
+    risk: float
+    threshold: float  # answers with a lower probability are not to be given
+    coverage: float  # share of the held-out rows that is answered then
+
+    def __post_init__(self) -> None:
+        if not all(0 <= value <= 1 for value in (self.risk, self.threshold, self.coverage)):
+            raise ConfigError(f"a risk level's numbers must be between 0 and 1, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
 class AdapterConfig:
     """Everything about an adapter but its tensors; written to ``adapter_config.json``.
 
@@ -96,6 +109,7 @@ class AdapterConfig:
     seed: int = 0
     temperature: float = 1.0  # logits are divided by it before softmax or sigmoid
     thresholds: tuple[float, ...] = ()  # multi-label: one a label; empty: 0.5 each
+    risk_levels: tuple[RiskLevel, ...] = ()  # single-label: what the held-out rows vouch for
 
     def __post_init__(self) -> None:
         _check_labels(self.task, self.labels)
@@ -122,6 +136,7 @@ class AdapterConfig:
         values["base"] = {"name": self.base.name, "digest": self.base.digest}
         values["labels"] = list(self.labels)
         values["thresholds"] = list(self.thresholds)
+        values["risk_levels"] = [asdict(level) for level in self.risk_levels]
         return values
 
     @classmethod
@@ -136,6 +151,8 @@ class AdapterConfig:
             parsed = {**values, **_parse_enums(values), "base": base}
             parsed["labels"] = tuple(str(label) for label in values.get("labels", ()))
             parsed["thresholds"] = tuple(float(t) for t in values.get("thresholds", ()))
+            levels = values.get("risk_levels", ())
+            parsed["risk_levels"] = tuple(RiskLevel(**level) for level in levels)
             return cls(**parsed)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError(f"adapter configuration: {error}") from error

@@ -45,6 +45,8 @@ class DecodeOptions:
             ``"abstain": true``. Multi-label: replaces the adapter's thresholds. Tokens: entities
             with a lower score are left out. Regression: ignored.
         scores: probabilities (after temperature), logits (before it), or no scores at all.
+        max_risk: the share of wrong answers that is acceptable. Single-label: answers that are less
+            sure than the adapter's held-out rows ask for get ``"abstain": true``. Others: refused.
 
     Raises:
         ConfigError: a value that cannot work.
@@ -53,6 +55,7 @@ class DecodeOptions:
     top_k: int | None = None
     threshold: float | None = None
     scores: Scores = "prob"
+    max_risk: float | None = None
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
@@ -61,6 +64,8 @@ class DecodeOptions:
             raise ConfigError(f"threshold must be between 0 and 1, got {self.threshold}")
         if self.scores not in ("prob", "logit", "none"):
             raise ConfigError(f"scores must be prob, logit or none, got {self.scores!r}")
+        if self.max_risk is not None and not 0 < self.max_risk <= 1:
+            raise ConfigError(f"max_risk must be above 0 and at most 1, got {self.max_risk}")
 
 
 def decode(
@@ -116,6 +121,24 @@ def thresholds(config: AdapterConfig) -> NDArray[np.float64]:
     return np.full(config.num_outputs, DEFAULT_THRESHOLD)
 
 
+def risk_threshold(config: AdapterConfig, max_risk: float | None) -> float:
+    """The probability below which an answer is not to be relied on at this risk; 0.0: any will do.
+
+    Raises:
+        ConfigError: nothing was measured that vouches for so small a risk.
+    """
+    if max_risk is None:
+        return 0.0
+    if config.task is not Task.SINGLE_LABEL:
+        raise ConfigError(f"max_risk is for single-label adapters; this one is {config.task}")
+    fitting = [level.threshold for level in config.risk_levels if level.risk <= max_risk]
+    if not fitting:
+        lowest = min((level.risk for level in config.risk_levels), default=None)
+        known = "has no risk levels" if lowest is None else f"vouches for {lowest:g} and more"
+        raise ConfigError(f"max_risk {max_risk:g} is not known to be met: this adapter {known}")
+    return min(fitting)
+
+
 def decide(config: AdapterConfig, logits: Array) -> str | tuple[str, ...] | float:
     """The bare answer: a label; the labels that hold; a number; or a tag for each word."""
     if config.task is Task.REGRESSION:
@@ -148,7 +171,8 @@ def _single(config: AdapterConfig, logits: Array, options: DecodeOptions) -> dic
         shown = probs if options.scores == "prob" else logits
         answer["score"] = _rounded(shown[best])
         answer["scores"] = _score_map(config, shown, options.top_k)
-    if options.threshold is not None and probs[best] < options.threshold:
+    needed = max(options.threshold or 0.0, risk_threshold(config, options.max_risk))
+    if probs[best] < needed:
         answer["abstain"] = True
     return answer
 

@@ -1,17 +1,19 @@
 """An adapter over labelled examples: its logits in batches, and how good its answers are."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from sktuning import calibration
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
-from sktuning.data import Example
+from sktuning.data import Example, Target
 from sktuning.decode import Array
 from sktuning.errors import DataError
 from sktuning.metrics import MAIN_METRIC, scalars, score
 from sktuning.tokens import EncodedRow
 
-__all__ = ["MAIN_METRIC", "batches", "evaluate", "logits_of", "scalars", "score"]
+__all__ = ["MAIN_METRIC", "batches", "calibrate", "evaluate", "logits_of", "scalars", "score"]
 
 BATCH_TOKENS = 4096
 
@@ -35,17 +37,58 @@ def evaluate(
     Raises:
         DataError: none of the examples can be read.
     """
+    answered = _answer(classifier, adapter, examples, batch_tokens, max_length)
+    return answered.skips | score(adapter.config, answered.logits, answered.targets)
+
+
+def calibrate(
+    classifier: Classifier,
+    adapter: Adapter,
+    examples: Sequence[Example],
+    *,
+    batch_tokens: int = BATCH_TOKENS,
+    max_length: int | None = None,
+) -> tuple[Adapter, dict[str, Any]]:
+    """`evaluate`, and the adapter with temperature, thresholds and risk levels fitted to the rows.
+
+    The metrics are those of `sktuning.calibration.calibrate`.
+
+    Raises:
+        DataError: none of the examples can be read.
+    """
+    answered = _answer(classifier, adapter, examples, batch_tokens, max_length)
+    config, metrics = calibration.calibrate(adapter.config, answered.logits, answered.targets)
+    return replace(adapter, config=config), answered.skips | metrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    logits: Sequence[Array]
+    targets: Sequence[Target]
+    num_skipped: int
+
+    @property
+    def skips(self) -> dict[str, Any]:
+        return {"num_skipped": self.num_skipped} if self.num_skipped else {}
+
+
+def _answer(
+    classifier: Classifier,
+    adapter: Adapter,
+    examples: Sequence[Example],
+    batch_tokens: int,
+    max_length: int | None,
+) -> _Answered:
     rows = classifier.encoder.encode(
         [example.input for example in examples], adapter.config, max_length=max_length
     )
-    kept = [i for i, row in enumerate(rows) if isinstance(row, EncodedRow)]
-    usable = [row for row in rows if isinstance(row, EncodedRow)]
-    if not usable:
+    pairs = zip(rows, examples, strict=True)
+    kept = [(row, example) for row, example in pairs if isinstance(row, EncodedRow)]
+    if not kept:
         raise DataError(f"none of {len(examples)} examples can be read: {rows[:1]}")
+    usable = [row for row, _ in kept]
     logits = logits_of(classifier, adapter, usable, batch_tokens=batch_tokens)
-    metrics = score(adapter.config, logits, [examples[i].target for i in kept])
-    skipped = len(examples) - len(kept)
-    return {**metrics, "num_skipped": skipped} if skipped else metrics
+    return _Answered(logits, [e.target for _, e in kept], len(examples) - len(kept))
 
 
 def logits_of(

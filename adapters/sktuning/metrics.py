@@ -26,7 +26,11 @@ MAX_CONFUSION_LABELS = 100  # above it a matrix is more than a client wants to b
 
 
 def score(
-    config: AdapterConfig, logits: Sequence[Array], targets: Sequence[Target]
+    config: AdapterConfig,
+    logits: Sequence[Array],
+    targets: Sequence[Target],
+    *,
+    by_row: Sequence[AdapterConfig] | None = None,
 ) -> dict[str, Any]:
     """Compare answers with what they should have been.
 
@@ -35,6 +39,7 @@ def score(
         logits: one array a row: (C,); tokens: (words, C). Words that it lacks count as outside.
         targets: one a row, by task as in `Example`. Labels that the adapter does not know are
             answers it got wrong.
+        by_row: other temperatures and thresholds, one configuration a row.
 
     Returns:
         Numbers by name, ``num_rows``, and where the task has labels ``per_label``: precision,
@@ -45,7 +50,23 @@ def score(
     """
     if not logits or len(logits) != len(targets):
         raise DataError(f"{len(logits)} answers for {len(targets)} rows: nothing to compare")
-    return {"num_rows": len(targets), **_SCORERS[config.task](config, logits, targets)}
+    configs = by_row or [config] * len(logits)
+    return {"num_rows": len(targets), **_SCORERS[config.task](configs, logits, targets)}
+
+
+def truth(config: AdapterConfig, target: Target) -> NDArray[np.int64]:
+    """A target as indices of labels: () for one label, -1 if the adapter does not know it.
+
+    Multi-label: 1 for each label that holds, (C,). Tokens: one a word, (words,).
+    """
+    index = {label: i for i, label in enumerate(config.labels)}
+    if config.task is Task.SINGLE_LABEL:
+        return np.array(index.get(str(target), -1))
+    if config.task is Task.TOKENS:
+        return np.array([index.get(tag, -1) for tag in _as_tuple(target)], dtype=np.int64)
+    hot = np.zeros(len(index), dtype=np.int64)
+    hot[[index[label] for label in _as_tuple(target) if label in index]] = 1
+    return hot
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -54,9 +75,9 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _score_single(
-    config: AdapterConfig, logits: Sequence[Array], targets: Sequence[Target]
+    configs: Sequence[AdapterConfig], logits: Sequence[Array], targets: Sequence[Target]
 ) -> dict[str, Any]:
-    names, index = _label_index(config, [str(target) for target in targets])
+    names, index = _label_index(configs[0], [str(target) for target in targets])
     true = np.array([index[str(target)] for target in targets])
     seen = np.array([int(row.argmax()) for row in logits])
     report = _per_label(names, true, seen)
@@ -80,16 +101,16 @@ def _matthews(true: NDArray[np.int64], seen: NDArray[np.int64]) -> float:
 
 
 def _score_multi(
-    config: AdapterConfig, logits: Sequence[Array], targets: Sequence[Target]
+    configs: Sequence[AdapterConfig], logits: Sequence[Array], targets: Sequence[Target]
 ) -> dict[str, Any]:
     wanted = [_as_tuple(target) for target in targets]
-    names, index = _label_index(config, [label for row in wanted for label in row])
+    names, index = _label_index(configs[0], [label for row in wanted for label in row])
     true = np.zeros((len(wanted), len(names)), dtype=np.int64)
     for row, labels in zip(true, wanted, strict=True):
         row[[index[label] for label in labels]] = 1
     seen = np.zeros_like(true)
     ranks = np.zeros(true.shape)
-    for i, answer in enumerate(logits):
+    for i, (config, answer) in enumerate(zip(configs, logits, strict=True)):
         seen[i, [index[label] for label in _as_tuple(decide(config, answer))]] = 1
         ranks[i, : len(answer)] = probabilities(config, answer)
     report = _per_label(names, true, seen)
@@ -129,9 +150,9 @@ def _report(names: Sequence[str], columns: Sequence[Any]) -> dict[str, dict[str,
 
 
 def _score_regression(
-    config: AdapterConfig, logits: Sequence[Array], targets: Sequence[Target]
+    configs: Sequence[AdapterConfig], logits: Sequence[Array], targets: Sequence[Target]
 ) -> dict[str, Any]:
-    del config
+    del configs
     seen = np.array([float(row[0]) for row in logits])
     true = np.array([_as_number(target) for target in targets])
     answer: dict[str, Any] = {
@@ -147,11 +168,11 @@ def _score_regression(
 
 
 def _score_tokens(
-    config: AdapterConfig, logits: Sequence[Array], targets: Sequence[Target]
+    configs: Sequence[AdapterConfig], logits: Sequence[Array], targets: Sequence[Target]
 ) -> dict[str, Any]:
     true = [_plain_tags(_as_tuple(target)) for target in targets]
     seen = []
-    for row, wanted in zip(logits, true, strict=True):
+    for config, row, wanted in zip(configs, logits, true, strict=True):
         tags = _plain_tags(_as_tuple(decide(config, row)))[: len(wanted)]
         seen.append(tags + [OUTSIDE] * (len(wanted) - len(tags)))
     pairs = [pair for t, s in zip(true, seen, strict=True) for pair in zip(t, s, strict=True)]
@@ -199,7 +220,7 @@ def _defined(value: Any) -> float:
     return number if math.isfinite(number) else 0.0
 
 
-_Scorer = Callable[[AdapterConfig, Sequence[Array], Sequence[Target]], dict[str, Any]]
+_Scorer = Callable[[Sequence[AdapterConfig], Sequence[Array], Sequence[Target]], dict[str, Any]]
 _SCORERS: Mapping[Task, _Scorer] = {
     Task.SINGLE_LABEL: _score_single,
     Task.MULTI_LABEL: _score_multi,

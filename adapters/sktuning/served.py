@@ -171,6 +171,14 @@ def _are_fractions(value: Any) -> bool:
     return isinstance(value, list) and all(_is_number(one) and 0 <= one <= 1 for one in value)
 
 
+def _are_risk_levels(value: Any) -> bool:
+    names = {"risk", "threshold", "coverage"}
+    return isinstance(value, list) and all(
+        isinstance(one, dict) and one.keys() == names and _are_fractions([*one.values()])
+        for one in value
+    )
+
+
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -203,4 +211,5 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "seed": _is_count,
     "temperature": _is_temperature,
     "thresholds": _are_fractions,
+    "risk_levels": _are_risk_levels,
 }

@@ -12,7 +12,7 @@ class ClassifyOptions:
     """How a request wants its answers.
 
     Attributes:
-        top_k, threshold, scores: see `sktuning.decode.DecodeOptions`.
+        top_k, threshold, scores, max_risk: see `sktuning.decode.DecodeOptions`.
         truncate: False makes a text beyond the limit an error of its item.
     """
 
@@ -20,6 +20,7 @@ class ClassifyOptions:
     threshold: float | None = None
     scores: Scores = "prob"
     truncate: bool = True
+    max_risk: float | None = None
 
     @property
     def decoding(self) -> DecodeOptions:
@@ -28,7 +29,7 @@ class ClassifyOptions:
         Raises:
             ConfigError: a value that cannot work.
         """
-        return DecodeOptions(self.top_k, self.threshold, self.scores)
+        return DecodeOptions(self.top_k, self.threshold, self.scores, self.max_risk)
 
 
 @dataclass(frozen=True, slots=True)

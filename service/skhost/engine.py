@@ -23,7 +23,7 @@ from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, Task
 from sktuning.data import TextInput
-from sktuning.decode import DecodeOptions, decode
+from sktuning.decode import DecodeOptions, decode, risk_threshold
 from sktuning.errors import InputError, InputTooLong
 from sktuning.tokens import EncodedRow
 
@@ -154,6 +154,8 @@ class Engine:
         clock = _Clock()
         async with AsyncExitStack() as pins:
             pinned = await self._pin(refs, pins)
+            for _, adapter in pinned:
+                risk_threshold(adapter.config, decoding.max_risk)  # refuses what nobody vouches for
             pin_s = clock.lap()
             encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
             tokenise_s = clock.lap()

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from making import make_config
 
-from sktuning.config import Task
+from sktuning.config import AdapterConfig, RiskLevel, Task
 from sktuning.data import TextInput
-from sktuning.decode import DecodeOptions, decide, decode, probabilities
+from sktuning.decode import DecodeOptions, decide, decode, probabilities, risk_threshold
 from sktuning.errors import ConfigError, InputError
 
 SINGLE = make_config(Task.SINGLE_LABEL, labels=("bad", "good", "mixed"))
@@ -184,3 +184,38 @@ def test_probabilities_are_probabilities_at_any_size(config: Any, values: Any) -
 def test_options_that_cannot_work_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         DecodeOptions(**options)
+
+
+RISKS = (RiskLevel(0.05, 0.9, 0.4), RiskLevel(0.1, 0.7, 0.8))
+
+
+@pytest.mark.parametrize(
+    ("max_risk", "abstains"), [(None, False), (0.2, False), (0.1, False), (0.09, True)]
+)
+def test_answers_less_sure_than_a_risk_asks_for_abstain(
+    max_risk: float | None, abstains: bool
+) -> None:
+    config = make_config(Task.SINGLE_LABEL, labels=("bad", "good"), risk_levels=RISKS)
+    eighty = logits(0, math.log(4))  # 0.8
+    item = decode(config, Row(), TEXT, eighty, DecodeOptions(max_risk=max_risk))
+    assert item.get("abstain", False) is abstains
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (make_config(Task.SINGLE_LABEL, labels=("a", "b"), risk_levels=RISKS), "vouches for 0.05"),
+        (SINGLE, "no risk levels"),
+        (MULTI, "single-label"),
+        (TAGS, "single-label"),
+    ],
+)
+def test_a_risk_that_nobody_vouches_for_is_refused(config: AdapterConfig, reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        risk_threshold(config, 0.01)
+
+
+@pytest.mark.parametrize("max_risk", [0.0, -0.1, 1.1, math.nan])
+def test_a_risk_is_a_share(max_risk: float) -> None:
+    with pytest.raises(ConfigError, match="max_risk"):
+        DecodeOptions(max_risk=max_risk)

@@ -108,8 +108,7 @@ class Trainer:
         """The best adapter, materialised, with metrics computed through the served path."""
         if self._best:
             self._model.load_state_dict(self._best)
-        adapter = self._materialise()
-        metrics = self._score(adapter)
+        adapter, metrics = self._score(self._materialise())
         name = evaluate.MAIN_METRIC[self._config.task]
         served = adapter.to(self._classifier.base.device, self._classifier.base.dtype)
         examples = self._dataset.held_out or self._dataset.train
@@ -206,7 +205,7 @@ class Trainer:
         return (kept / (1 - rate)).to(self._classifier.base.device)
 
     def _evaluate(self) -> Progress:
-        metrics = evaluate.scalars(self._score(self._materialise()))
+        metrics = evaluate.scalars(self._score(self._materialise())[1])
         score = metrics[evaluate.MAIN_METRIC[self._config.task]]
         position = self._position
         is_best = position.best_score is None or score > position.best_score
@@ -218,14 +217,16 @@ class Trainer:
         position.history.append({"step": float(position.step), **metrics})
         return self._progress("evaluating", metrics=metrics, is_best=is_best)
 
-    def _score(self, adapter: Adapter) -> dict[str, Any]:
+    def _score(self, adapter: Adapter) -> tuple[Adapter, dict[str, Any]]:
+        """The adapter calibrated on the held-out rows, and its metrics there."""
         base = self._classifier.base
-        return evaluate.evaluate(
+        served, metrics = evaluate.calibrate(
             self._classifier,
             adapter.to(base.device, base.dtype),
             self._dataset.held_out,
             max_length=self._max_length,
         )
+        return replace(adapter, config=served.config), metrics
 
     @torch.no_grad()
     def _materialise(self) -> Adapter:

@@ -30,7 +30,7 @@ def refs_of(adapter: str, settings: Settings) -> list[AdapterRef]:
 
 def options_of(body: ClassifyRequest) -> ClassifyOptions:
     """How a body wants its answers."""
-    return ClassifyOptions(body.top_k, body.threshold, body.scores, body.truncate)
+    return ClassifyOptions(body.top_k, body.threshold, body.scores, body.truncate, body.max_risk)
 
 
 @dataclass(frozen=True, slots=True)

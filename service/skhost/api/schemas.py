@@ -55,6 +55,13 @@ class ClassifyRequest(Strict):
         "Multi-label: replaces the adapter's thresholds. Tokens: entities below it are left out.",
     )
     scores: Literal["prob", "logit", "none"] = "prob"
+    max_risk: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Single-label: the share of wrong answers that is acceptable, 0.05 say. "
+        "Answers that are less sure than the adapter's held-out rows ask for get `abstain`.",
+    )
     truncate: bool = Field(
         True, description="Cut texts that are too long, and say so; false refuses them."
     )

@@ -29,11 +29,15 @@ def classify(
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Show at most so many labels.")] = None,
     threshold: Annotated[float | None, typer.Option(help="A probability.")] = None,
+    max_risk: Annotated[
+        float | None,
+        typer.Option(help="Acceptable share of wrong answers; less sure ones are marked."),
+    ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Classify texts; with --json, one JSON object a text and line."""
-    options: dict[str, Any] = {"top_k": top_k, "threshold": threshold}
+    options: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "max_risk": max_risk}
     with session(ctx, url, as_json) as s:
         num_failed = sum(
             _show(s, batch, s.client.classify(adapter, texts=batch, **options))

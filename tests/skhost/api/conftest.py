@@ -8,7 +8,7 @@ import pytest
 from live_server import LiveServer, live_server, publish
 
 from skhost.settings import Settings
-from sktuning.config import Task
+from sktuning.config import RiskLevel, Task
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_UPLOAD_BYTES = 256 * 1024
@@ -38,6 +38,7 @@ def live(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
         publish(live, "rating", Task.REGRESSION)
         publish(live, "things", Task.TOKENS, seed=5)
         publish(live, "same", is_pair=True)
+        publish(live, "careful", risk_levels=(RiskLevel(0.1, 0.99999, 0.1),))
         yield live
 
 

@@ -44,7 +44,7 @@ def test_adapters_are_listed_page_by_page(http: httpx.Client, name: str) -> None
         if cursor is None:
             break
         assert len(page["adapters"]) == 2
-    assert seen == sorted({"feelings", "mood", "rating", "same", "things", "tone", name})
+    assert seen == sorted({"careful", "feelings", "mood", "rating", "same", "things", "tone", name})
 
 
 def test_promote_and_rollback_answer_at_once(http: httpx.Client, name: str) -> None:

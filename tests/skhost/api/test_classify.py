@@ -113,6 +113,29 @@ def test_options_choose_what_an_item_has(
     assert set(classify(http, "mood", text="good", **options)["results"][0]) == keys
 
 
+def test_an_acceptable_risk_marks_answers_that_are_less_sure(http: httpx.Client) -> None:
+    assert "abstain" not in classify(http, "careful", text="good")["results"][0]
+    assert classify(http, "careful", text="good", max_risk=0.1)["results"][0]["abstain"] is True
+
+
+@pytest.mark.parametrize(
+    ("adapters", "reason"),
+    [
+        ("careful", "max_risk 0.01 is not known to be met: this adapter vouches for 0.1 and more"),
+        ("mood", "this adapter has no risk levels"),
+        ("mood,things", "no risk levels"),
+        ("things", "max_risk is for single-label adapters; this one is tokens"),
+    ],
+)
+def test_a_risk_that_nobody_vouches_for_is_refused(
+    http: httpx.Client, adapters: str, reason: str
+) -> None:
+    body = {"text": "good", "max_risk": 0.01}
+    answer = http.post("/classify", params={"adapter": adapters}, json=body)
+    assert answer.status_code == 422
+    assert reason in answer.json()["error"]["message"]
+
+
 def test_top_k_keeps_the_best_scores(http: httpx.Client) -> None:
     item = classify(http, "mood", text="good", top_k=2)["results"][0]
     everything = classify(http, "mood", text="good")["results"][0]["scores"]

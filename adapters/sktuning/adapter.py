@@ -29,6 +29,11 @@ class Adapter:
                 f"the head has {self.head.num_outputs} outputs, "
                 f"the configuration {self.config.num_outputs}"
             )
+        if self.head.activation is not self.config.head_activation:
+            raise ConfigError(
+                f"the head's hidden layer is followed by {self.head.activation}, "
+                f"in the configuration by {self.config.head_activation}"
+            )
         if self.state.length != self.config.num_virtual_tokens:
             raise ConfigError(
                 f"the prompt state has {self.state.length} virtual tokens, "

@@ -34,13 +34,31 @@ __all__ = [
     "save",
     "self_test",
     "verify",
+    "write",
 ]
 
 
 def save(directory: Path, trained: TrainedAdapter) -> str:
+    """Write what a training made; see `write`."""
+    text = card.render(trained)
+    return write(directory, trained.adapter, trained.golden, text, trained.trainable)
+
+
+def write(
+    directory: Path,
+    adapter: Adapter,
+    rows: Golden,
+    text: str,
+    trainable: Mapping[str, Tensor] | None = None,
+) -> str:
     """Write the artifact; `directory` appears at once with everything in it.
 
     An artifact that is there already is replaced.
+
+    Args:
+        rows: what the adapter is to be tested by.
+        text: the model card.
+        trainable: the trained parameters, for further training.
 
     Returns:
         The digest of the configuration and the served tensors, ``sha256:…``.
@@ -49,19 +67,19 @@ def save(directory: Path, trained: TrainedAdapter) -> str:
         ArtifactError: `directory` is there and is not an artifact.
         ArtifactCorrupt: a tensor is not finite, or of a dtype that is not served.
     """
-    config = served.config_bytes(trained.adapter.config)
-    model = served.tensor_bytes(served.served_tensors(trained.adapter))
+    config = served.config_bytes(adapter.config)
+    model = served.tensor_bytes(served.served_tensors(adapter))
     files = {
         records.CONFIG: config,
         records.MODEL: model,
-        records.GOLDEN: trained.golden.to_bytes(),
-        records.CARD: card.render(trained).encode("utf-8", errors="replace"),
+        records.GOLDEN: rows.to_bytes(),
+        records.CARD: text.encode("utf-8", errors="replace"),
     }
-    if trained.trainable:
-        files[records.TRAINING] = served.tensor_bytes(trained.trainable)
+    if trainable:
+        files[records.TRAINING] = served.tensor_bytes(trainable)
     _check_readable(files)
     digest = served.digest(config, model)
-    dtype = golden.dtype_name(trained.adapter.state.tensor.dtype)
+    dtype = golden.dtype_name(adapter.state.tensor.dtype)
     listing = Manifest(digest, dtype, {name: FileRecord.of(data) for name, data in files.items()})
     _write_aside(directory, {**files, records.MANIFEST: listing.to_bytes()})
     return digest

@@ -14,6 +14,7 @@ from sktuning import attention, families
 from sktuning.config import BaseIdentity
 from sktuning.errors import BaseMismatch, UnsupportedBase
 from sktuning.fingerprint import base_digest
+from sktuning.heads import Dense
 from sktuning.layers import find_layers
 from sktuning.loading import choose_device, choose_dtype, quiet, read_base, refuse_known
 from sktuning.packed import PackedForward
@@ -38,13 +39,21 @@ class FrozenBase:
         num_layers, hidden_size, embedding_size: L, H, E.
         path: how rows are batched.
         tokenizer: transformers' tokenizer.
+        pooler: the layer that the family's classifiers put before their heads, where it has one.
     """
 
-    def __init__(self, model: nn.Module, tokenizer: Any, identity: BaseIdentity) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        identity: BaseIdentity,
+        pooler: Dense | None = None,
+    ) -> None:
         config: Any = model.config
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.identity = identity
+        self.pooler = pooler
         self.family: str = config.model_type
         self.is_causal = families.is_causal(model)
         self.is_rotary = families.is_rotary(model)
@@ -73,7 +82,12 @@ class FrozenBase:
         """
         loaded = read_base(source)
         return cls.from_model(
-            loaded.model, loaded.tokenizer, loaded.name, device=device, dtype=dtype
+            loaded.model,
+            loaded.tokenizer,
+            loaded.name,
+            device=device,
+            dtype=dtype,
+            pooler=loaded.pooler,
         )
 
     @classmethod
@@ -85,13 +99,14 @@ class FrozenBase:
         *,
         device: str = "cpu",
         dtype: str = "auto",
+        pooler: Dense | None = None,
     ) -> Self:
         """A base from a model and a tokenizer in memory; see `load`."""
         refuse_known(model.config.model_type)  # type: ignore[union-attr, arg-type]
         target = choose_device(device)
         identity = BaseIdentity(name, base_digest(model, tokenizer.backend_tokenizer))
         with quiet():
-            base = cls(model.to(target, torch.float32), tokenizer, identity)
+            base = cls(model.to(target, torch.float32), tokenizer, identity, pooler)
         base.model.to(choose_dtype(dtype, target))
         log.info("base %s: %s, %s path, %s", identity, base.family, base.path, base.dtype)
         return base

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sktuning.adapter import Adapter
 from sktuning.config import AdapterConfig, Task
 from sktuning.training.progress import TrainedAdapter
 
@@ -19,8 +20,8 @@ _MAX_CHARS = 200  # of any one name
 def render(trained: TrainedAdapter) -> str:
     """The card as Markdown; names that came with the data are escaped."""
     sections = (
-        _front_matter(trained),
-        _summary(trained),
+        _front_matter(trained.adapter.config, ("sk-tuning", trained.adapter.config.method)),
+        _summary(trained.adapter, "SK-Tuning adapter"),
         _data(trained),
         _results(trained),
         _confusion(trained.metrics),
@@ -30,27 +31,44 @@ def render(trained: TrainedAdapter) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
+def render_imported(adapter: Adapter, origin: Sequence[tuple[str, str]]) -> str:
+    """The card of an adapter that was trained elsewhere; `origin` says where, by name and value."""
+    rows = [(name, escape(value)) for name, value in origin]
+    sections = (
+        _front_matter(adapter.config, ("prompt-tuning", "peft")),
+        _summary(adapter, "Prompt-tuned adapter"),
+        f"## Origin\n\nImported from a PEFT checkpoint.\n\n{_table(('', ''), rows)}",
+        _usage(adapter.config),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
 def escape(text: str) -> str:
     """Text that Markdown and HTML show as it is, on one line."""
     return _SPECIAL.sub(r"\\\1", _one_line(text)).translate(_HTML)
 
 
-def _front_matter(trained: TrainedAdapter) -> str:
-    is_tokens = trained.adapter.config.task is Task.TOKENS
+def quoted(text: str) -> str:
+    """A YAML string; JSON's are a subset once control characters are gone."""
+    return json.dumps(_one_line(text), ensure_ascii=False)
+
+
+def _front_matter(config: AdapterConfig, tags: Sequence[str]) -> str:
+    is_tokens = config.task is Task.TOKENS
     lines = [
         "---",
         "library_name: sktuning",
-        f"base_model: {_quoted(trained.adapter.config.base.name)}",
+        f"base_model: {quoted(config.base.name)}",
         f"pipeline_tag: {'token' if is_tokens else 'text'}-classification",
         "license: unknown",
-        f"tags: [sk-tuning, {trained.adapter.config.method}, {trained.adapter.config.task}]",
+        f"tags: [{', '.join((*tags, config.task))}]",
         "---",
     ]
     return "\n".join(lines)
 
 
-def _summary(trained: TrainedAdapter) -> str:
-    config = trained.adapter.config
+def _summary(adapter: Adapter, kind: str) -> str:
+    config = adapter.config
     inputs = "pairs of texts" if config.is_pair else "texts"
     rows = [
         ("base", f"{escape(config.base.name)}, {escape(config.base.digest)}"),
@@ -58,9 +76,9 @@ def _summary(trained: TrainedAdapter) -> str:
         ("method", f"{config.method}, {config.transform}, {config.start} start"),
         ("prompt", f"{escape(config.prompt_text)} ({config.num_virtual_tokens} virtual tokens)"),
         ("labels", str(len(config.labels)) if config.labels else "none: the answer is a number"),
-        ("size", f"{trained.adapter.nbytes:,} bytes served"),
+        ("size", f"{adapter.nbytes:,} bytes served"),
     ]
-    title = f"# SK-Tuning adapter for {config.task}"
+    title = f"# {kind} for {config.task}"
     text = "The base model is frozen and shared; this adapter is the prompt and head put to it."
     return f"{title}\n\n{text}\n\n{_table(('', ''), rows)}"
 
@@ -154,11 +172,6 @@ def _rest(total: int) -> str:
 
 def _number(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
-
-
-def _quoted(text: str) -> str:
-    """A YAML string; JSON's are a subset once control characters are gone."""
-    return json.dumps(_one_line(text), ensure_ascii=False)
 
 
 def _one_line(text: str) -> str:

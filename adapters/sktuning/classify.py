@@ -119,6 +119,8 @@ def _pool_group(
             if word >= 0
         ]
     elif config.pooling is Pooling.FIRST:
+        if config.pools_prompt and hidden.firsts is not None:
+            return hidden.firsts[list(group)].float()
         at = [starts[i] for i in group]
     else:
         at = [starts[i] + hidden.lengths[i] - 1 for i in group]

@@ -54,6 +54,14 @@ class Pooling(StrEnum):
     LAST = "last"
 
 
+class Activation(StrEnum):
+    """What follows the hidden layer of a head that has one."""
+
+    TANH = "tanh"
+    RELU = "relu"
+    GELU = "gelu"
+
+
 class TextOffset(StrEnum):
     """The position of the text's first token."""
 
@@ -110,6 +118,10 @@ class AdapterConfig:
     temperature: float = 1.0  # logits are divided by it before softmax or sigmoid
     thresholds: tuple[float, ...] = ()  # multi-label: one a label; empty: 0.5 each
     risk_levels: tuple[RiskLevel, ...] = ()  # single-label: what the held-out rows vouch for
+    # of imported adapters; see `_LEFT_OUT`
+    head_activation: Activation | None = None  # the head has a hidden layer, which this follows
+    pools_prompt: bool = False  # `first` is the row's: a virtual token, where they stand in the row
+    adds_special_tokens: bool = False  # causal bases: texts get the tokenizer's special tokens
 
     def __post_init__(self) -> None:
         _check_labels(self.task, self.labels)
@@ -124,6 +136,8 @@ class AdapterConfig:
             raise ConfigError(f"temperature must be above 0, got {self.temperature}")
         if self.thresholds and len(self.thresholds) != len(self.labels):
             raise ConfigError(f"{len(self.thresholds)} thresholds for {len(self.labels)} labels")
+        if self.pools_prompt and self.pooling is not Pooling.FIRST:
+            raise ConfigError(f"pools_prompt is for the pooling first, not {self.pooling}")
 
     @property
     def num_outputs(self) -> int:
@@ -137,7 +151,7 @@ class AdapterConfig:
         values["labels"] = list(self.labels)
         values["thresholds"] = list(self.thresholds)
         values["risk_levels"] = [asdict(level) for level in self.risk_levels]
-        return values
+        return {k: v for k, v in values.items() if k not in _LEFT_OUT or v}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
@@ -162,8 +176,12 @@ class AdapterConfig:
         return replace(self, base=base)
 
 
+# at their defaults not written down, so that adapters without them keep their digests
+_LEFT_OUT = frozenset({"head_activation", "pools_prompt", "adds_special_tokens"})
+
 _ENUMS: dict[str, type[StrEnum]] = {
     "task": Task,
+    "head_activation": Activation,
     "method": Method,
     "transform": Transform,
     "start": Start,

@@ -8,6 +8,7 @@ SKTuningError
 │   └── BaseMismatch     the adapter was trained on another base
 ├── ArtifactError        an artifact that is broken, hostile or of another format
 │   ├── ArtifactCorrupt  a digest, shape or dtype is not what the artifact says
+│   ├── PeftRefused      a PEFT checkpoint that cannot become an adapter, or the reverse
 │   └── SelfTestFailed   the golden inputs no longer get the answers they got
 ├── DataError            training rows that cannot be learned from
 ├── InputError           one text that cannot be classified
@@ -46,6 +47,10 @@ class ArtifactError(SKTuningError):
 
 class ArtifactCorrupt(ArtifactError):
     """The artifact's content is not what its own records say."""
+
+
+class PeftRefused(ArtifactError):
+    """A PEFT checkpoint that cannot become an adapter, or an adapter that cannot become one."""
 
 
 class SelfTestFailed(ArtifactError):

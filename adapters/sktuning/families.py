@@ -6,6 +6,8 @@ from typing import Any
 _STARTS_AFTER_PADDING = frozenset(
     {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm"}
 )
+# transformers' classifiers of these read the base's own pooler, which PEFT does not store
+POOLED_HEADS = frozenset({"bert"})
 _LONGEST_WITHOUT_LIMIT = 2048  # families with relative positions state no limit of their own
 
 # what stands in for a packed forward is refused here by name, with what is possible instead

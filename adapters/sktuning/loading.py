@@ -1,7 +1,7 @@
 """Reading a base model and its tokenizer from wherever they are; no code from there is ever run."""
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from sktuning.config import Activation
 from sktuning.errors import BaseLoadError, UnsupportedBase
-from sktuning.families import REFUSED
+from sktuning.families import POOLED_HEADS, REFUSED
+from sktuning.heads import Dense
+
+_POOLER = "pooler."
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class LoadedBase:
     model: nn.Module
     tokenizer: Any  # transformers tokenizer with a fast backend
     name: str
+    pooler: Dense | None = None  # no part of our forward, but of heads that were trained elsewhere
 
 
 def find_source(source: str | Path | None) -> Source:
@@ -71,14 +76,14 @@ def read_base(source: str | Path | None) -> LoadedBase:
         with quiet():
             config = AutoConfig.from_pretrained(found.location, **options)
             refuse_known(config.model_type)
-            model = _read_model(found, config, options)
+            model, pooler = _read_model(found, config, options)
             tokenizer = AutoTokenizer.from_pretrained(found.location, **options)
     except (OSError, ValueError, ImportError, KeyError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BaseLoadError(f"cannot read the base model {found.name}: {first}") from error
     if getattr(tokenizer, "backend_tokenizer", None) is None:
         raise BaseLoadError(f"{found.name} has no fast tokenizer (tokenizer.json)")
-    return LoadedBase(model, tokenizer, found.name)
+    return LoadedBase(model, tokenizer, found.name, pooler)
 
 
 @contextmanager
@@ -106,8 +111,11 @@ def refuse_known(model_type: str) -> None:
         raise UnsupportedBase(f"{model_type} cannot be a base: {REFUSED[model_type]}")
 
 
-def _read_model(found: Source, config: Any, options: dict[str, Any]) -> nn.Module:
-    extra = {"add_pooling_layer": False} if _has_pooler(config) else {}
+def _read_model(
+    found: Source, config: Any, options: dict[str, Any]
+) -> tuple[nn.Module, Dense | None]:
+    keeps_pooler = config.model_type in POOLED_HEADS
+    extra = {"add_pooling_layer": keeps_pooler} if _has_pooler(config) else {}
     model, report = AutoModel.from_pretrained(
         found.location,
         dtype="auto",
@@ -116,17 +124,27 @@ def _read_model(found: Source, config: Any, options: dict[str, Any]) -> nn.Modul
         **options,
         **extra,
     )
-    if report["missing_keys"]:
-        missing = ", ".join(sorted(report["missing_keys"])[:3])
+    missing = set(report["missing_keys"])
+    pooler = _detach_pooler(model, missing) if keeps_pooler else None
+    if rest := {name for name in missing if not (keeps_pooler and name.startswith(_POOLER))}:
         raise BaseLoadError(
-            f"{found.name} lacks weights that its configuration asks for: {missing}"
+            f"{found.name} lacks weights that its configuration asks for: "
+            f"{', '.join(sorted(rest)[:3])}"
         )
     loaded: nn.Module = model
-    return loaded
+    return loaded, pooler
+
+
+def _detach_pooler(model: Any, missing: Set[str]) -> Dense | None:
+    """Take the pooler off the model; None if the weights have none, so that it means nothing."""
+    dense, model.pooler = model.pooler.dense, None
+    if any(name.startswith(_POOLER) for name in missing):
+        return None
+    return Dense(dense.weight.detach().float(), dense.bias.detach().float(), Activation.TANH)
 
 
 def _has_pooler(config: Any) -> bool:
-    """Whether the family's model would add a pooler, which has no part in our forward."""
+    """Whether the family's model can come without a pooler, which has no part in our forward."""
     model_class = AutoModel._model_mapping[type(config)]
     if isinstance(model_class, tuple):
         model_class = model_class[0]

@@ -1,6 +1,7 @@
 """The packed forward: many texts for many prompts in one row of tokens, without padding."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -42,8 +43,11 @@ class PackedForward:
             own = _own_tokens(rows).to(device)
             inputs = {"inputs_embeds": self._embed(rows, ids, own)[None]}
         hidden = self._run(inputs, rows, packing)  # (T, H)
-        flat = hidden if own is None else hidden.index_select(0, own)
-        return Hidden(flat, tuple(len(row) for row in rows))
+        lengths = tuple(len(row) for row in rows)
+        if own is None:
+            return Hidden(hidden, lengths)
+        firsts = hidden.index_select(0, torch.tensor(_starts(rows), device=device))
+        return Hidden(hidden.index_select(0, own), lengths, firsts)
 
     def capture(self, embeds: Tensor, replace: Tensor | None = None) -> Captured:
         """Read a prompt alone.
@@ -156,11 +160,14 @@ def _pad_left(kv: Tensor | None, length: int, like: Tensor) -> Tensor:
 
 def _own_tokens(rows: Sequence[Row]) -> Tensor:
     """Where the texts' own tokens stand in the packed row, prompts left out."""
-    starts, at = [], 0
-    for row in rows:
-        starts.append(at + row.prompt_length)
-        at += row.prompt_length + len(row)
+    starts = [at + row.prompt_length for at, row in zip(_starts(rows), rows, strict=True)]
     return ragged_arange([len(row) for row in rows], starts)
+
+
+def _starts(rows: Sequence[Row]) -> list[int]:
+    """Where each row begins in the packed row, with its prompt's embeddings."""
+    ends = list(accumulate(row.prompt_length + len(row) for row in rows))
+    return [0, *ends[:-1]]
 
 
 def _positions(rows: Sequence[Row]) -> Tensor:

@@ -46,10 +46,13 @@ class Hidden:
     Attributes:
         flat: (T, H).
         lengths: tokens of each row; they add up to T.
+        firsts: state of each row's first position, virtual tokens counted, (R, H); None: no row
+            has virtual tokens in it.
     """
 
     flat: Tensor
     lengths: tuple[int, ...]
+    firsts: Tensor | None = None
 
     @property
     def starts(self) -> list[int]:

@@ -16,12 +16,14 @@ from sktuning.adapter import Adapter
 from sktuning.config import AdapterConfig, Method
 from sktuning.errors import ArtifactCorrupt, ConfigError
 from sktuning.header import TensorEntry, parse_header
-from sktuning.heads import Head
+from sktuning.heads import Dense, Head
 from sktuning.manifest import CONFIG, MODEL
 from sktuning.state import PromptState
 
 FORMAT = 1  # of adapter_config.json
 KV, EMBEDS, WEIGHT, BIAS = "prompt.kv", "prompt.embeds", "head.weight", "head.bias"
+DENSE_WEIGHT, DENSE_BIAS = "head.dense.weight", "head.dense.bias"
+_DENSE = frozenset({DENSE_WEIGHT, DENSE_BIAS})
 MAX_CHARS = 4096  # of a label, a prompt text, a name
 _DIGEST_SCHEME = b"sktuning adapter 1\n"
 _BASE_DIGEST = re.compile(r"[!-~]{1,200}")
@@ -44,7 +46,11 @@ def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
 def served_tensors(adapter: Adapter) -> dict[str, Tensor]:
     """The tensors of an adapter by the names that files use."""
     name = KV if adapter.state.kv is not None else EMBEDS
-    return {name: adapter.state.tensor, WEIGHT: adapter.head.weight, BIAS: adapter.head.bias}
+    head = adapter.head
+    tensors = {name: adapter.state.tensor, WEIGHT: head.weight, BIAS: head.bias}
+    if head.dense is None:
+        return tensors
+    return {**tensors, DENSE_WEIGHT: head.dense.weight, DENSE_BIAS: head.dense.bias}
 
 
 def digest(config: bytes, model: bytes) -> str:
@@ -95,9 +101,17 @@ def parse_adapter(config: bytes, model: bytes) -> Adapter:
             raise ArtifactCorrupt(f"{name} in {MODEL} has values that are not finite")
     try:
         state = PromptState(kv=tensors.get(KV), embeds=tensors.get(EMBEDS))
-        return Adapter(parsed, state, Head(tensors[WEIGHT], tensors[BIAS]))
+        return Adapter(parsed, state, _head(parsed, tensors))
     except ConfigError as error:
         raise ArtifactCorrupt(f"{MODEL}: {error}") from error
+
+
+def _head(config: AdapterConfig, tensors: Mapping[str, Tensor]) -> Head:
+    dense = None
+    if config.head_activation is not None:
+        weight, bias = tensors[DENSE_WEIGHT], tensors[DENSE_BIAS]
+        dense = Dense(weight, bias, config.head_activation)
+    return Head(tensors[WEIGHT], tensors[BIAS], dense)
 
 
 def parse_tensors(data: bytes, name: str) -> dict[str, Tensor]:
@@ -115,7 +129,8 @@ def parse_tensors(data: bytes, name: str) -> dict[str, Tensor]:
 def _check_names(config: AdapterConfig, entries: Mapping[str, TensorEntry]) -> None:
     possible = {KV, EMBEDS} if config.method is Method.SK_PROMPT else {KV}
     prompts = entries.keys() & possible
-    if len(prompts) != 1 or entries.keys() != {*prompts, WEIGHT, BIAS}:
+    heads = {WEIGHT, BIAS, *(_DENSE if config.head_activation is not None else ())}
+    if len(prompts) != 1 or entries.keys() != prompts | heads:
         names = ", ".join(sorted(entries))
         raise ArtifactCorrupt(f"{MODEL} holds {names!r:.200}, not what a {config.method} has")
 
@@ -123,14 +138,21 @@ def _check_names(config: AdapterConfig, entries: Mapping[str, TensorEntry]) -> N
 def _check_shapes(config: AdapterConfig, entries: Mapping[str, TensorEntry]) -> None:
     p, c = config.num_virtual_tokens, config.num_outputs
     # None: only the base knows
-    patterns = {KV: (None, 2, None, p, None), EMBEDS: (p, None), WEIGHT: (c, None), BIAS: (c,)}
+    patterns: Mapping[str, tuple[int | None, ...]] = {
+        KV: (None, 2, None, p, None),
+        EMBEDS: (p, None),
+        WEIGHT: (c, None),
+        BIAS: (c,),
+        DENSE_WEIGHT: (None, None),
+        DENSE_BIAS: (None,),
+    }
     for name, entry in entries.items():
         if not _fits(entry.shape, patterns[name]):
             raise ArtifactCorrupt(
                 f"{name} has the shape {entry.shape}; {patterns[name]} is expected of "
                 f"{p} virtual tokens and {c} outputs"
             )
-        if name in (WEIGHT, BIAS) and entry.dtype != "F32":
+        if name not in (KV, EMBEDS) and entry.dtype != "F32":
             raise ArtifactCorrupt(f"{name} has dtype {entry.dtype}; heads are F32")
 
 
@@ -212,4 +234,7 @@ _KINDS: Mapping[str, Callable[[Any], bool]] = {
     "temperature": _is_temperature,
     "thresholds": _are_fractions,
     "risk_levels": _are_risk_levels,
+    "head_activation": _is_text,
+    "pools_prompt": _is_bool,
+    "adds_special_tokens": _is_bool,
 }

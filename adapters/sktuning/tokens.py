@@ -39,7 +39,8 @@ class Encoder:
 
     Args:
         tokenizer: transformers' tokenizer with a fast backend.
-        is_causal: whether the base is causal; then no special tokens are added to texts.
+        is_causal: whether the base is causal; then no special tokens are added to texts, unless
+            the adapter's configuration asks for them.
         max_length: tokens a row may have, prompt included.
     """
 
@@ -113,7 +114,8 @@ class Encoder:
     def _encoding(self, text: str, pair: str | None, config: AdapterConfig) -> Encoding:
         if pair is not None and config.pair_template:
             text, pair = _filled(config.pair_template, text, pair), None
-        return self._tokenizer.encode(text, pair, add_special_tokens=not self._is_causal)
+        is_special = config.adds_special_tokens or not self._is_causal
+        return self._tokenizer.encode(text, pair, add_special_tokens=is_special)
 
 
 def _filled(template: str, text: str, text_pair: str) -> str:

@@ -215,7 +215,8 @@ class Engine:
     def _reading(self, config: AdapterConfig) -> tuple[object, ...]:
         """All that an encoding depends on besides the text."""
         limit = self.classifier.encoder.limit(config)
-        return (config.task is Task.TOKENS, config.is_pair, config.pair_template, limit)
+        kind = (config.task is Task.TOKENS, config.is_pair, config.pair_template)
+        return (*kind, config.adds_special_tokens, limit)
 
     def _part(
         self, record: VersionRecord, adapter: Adapter, encoded: Encoded, deadline: float

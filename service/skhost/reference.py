@@ -49,6 +49,6 @@ def check_shapes(adapter: Adapter, reference: Adapter, embedding_size: int) -> N
         seen, wanted = list(state.tensor.shape), [state.length, embedding_size]
     if seen != wanted:
         raise ArtifactCorrupt(f"the prompt state has shape {seen}; this base needs {wanted}")
-    width, hidden = adapter.head.weight.shape[1], reference.head.weight.shape[1]
+    width, hidden = adapter.head.num_inputs, reference.head.num_inputs
     if width != hidden:
         raise ArtifactCorrupt(f"the head reads {width} values; this base gives {hidden}")

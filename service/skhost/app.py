@@ -16,6 +16,7 @@ from skhost.api.limits import BodyLimit
 from skhost.background import end
 from skhost.catalog import Catalog
 from skhost.connection import connect
+from skhost.conversion import Conversion
 from skhost.drain import Drain
 from skhost.embedded import registry_url
 from skhost.errors import ServiceError
@@ -101,6 +102,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
         engine = await stack.enter_async_context(serving(settings, base, store, redis, metrics))
         catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
         residency, registry = engine.residency, engine.registry
+        conversion = Conversion(engine.classifier, engine.runner)
         keeping = Housekeeping(redis, keys, catalog, store, metrics)
         await stack.enter_async_context(_beside(keeping))
         yield Services(
@@ -110,7 +112,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
             catalog=catalog,
             engine=engine,
             releases=Releases(catalog, residency, registry),
-            transfer=Transfer(catalog, store, residency, registry, incoming),
+            transfer=Transfer(catalog, store, residency, registry, conversion, incoming),
             jobs=jobs,
             admission=Admission(jobs, store),
         )

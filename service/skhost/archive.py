@@ -6,7 +6,7 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import IO, Final, Self
 
 from skhost.errors import ArtifactRefused
 from sktuning.errors import ArtifactCorrupt
-from sktuning.manifest import LIMITS, MANIFEST, Manifest, read_recorded
+from sktuning.manifest import CONFIG, LIMITS, MANIFEST, Manifest, read_bounded, read_recorded
+from sktuning.peft.declaration import PICKLED, PICKLED_REASON, is_declared
 
 _CHUNK_BYTES = 1 << 18
 _RATIO_FREE_BYTES: Final = 1 << 20  # small archives may expand as much as they like
@@ -39,26 +40,31 @@ def pack(directory: Path, out: IO[bytes]) -> None:
         ArtifactRefused: it is not a whole artifact.
     """
     with _refusals():
-        names = [*sorted(Manifest.read(directory).files), MANIFEST]
-        compressed = gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0)
-        with compressed, tarfile.open(fileobj=compressed, mode="w|") as archive:
-            for name in names:
-                member = tarfile.TarInfo(name)  # no owner, no time
-                member.size = (directory / name).stat().st_size
-                with (directory / name).open("rb") as file:
-                    archive.addfile(member, file)
+        pack_files(directory, [*sorted(Manifest.read(directory).files), MANIFEST], out)
 
 
-def unpack(source: IO[bytes], target: Path, limits: ArchiveLimits | None = None) -> str:
-    """Check an archive and put its artifact at `target`, which must not be there yet.
+def pack_files(directory: Path, names: Sequence[str], out: IO[bytes]) -> None:
+    """Write some of a folder's files as a ``.tar.gz``; the same files give the same bytes."""
+    compressed = gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=out, mtime=0)
+    with compressed, tarfile.open(fileobj=compressed, mode="w|") as archive:
+        for name in names:
+            member = tarfile.TarInfo(name)  # no owner, no time
+            member.size = (directory / name).stat().st_size
+            with (directory / name).open("rb") as file:
+                archive.addfile(member, file)
+
+
+def unpack(source: IO[bytes], target: Path, limits: ArchiveLimits | None = None) -> str | None:
+    """Check an archive and put what is in it at `target`, which must not be there yet.
 
     Nothing is left behind when it is refused.
 
     Returns:
-        The digest that the manifest states; every file was checked against the manifest.
+        The digest that the manifest states; every file was checked against the manifest. None: it
+        is a PEFT checkpoint, of which nothing but the files' names and sizes has been checked.
 
     Raises:
-        ArtifactRefused: it is broken, hostile, or not an artifact; says what was seen.
+        ArtifactRefused: it is broken, hostile, or neither of the two; says what was seen.
     """
     limits = limits or ArchiveLimits()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -69,13 +75,25 @@ def unpack(source: IO[bytes], target: Path, limits: ArchiveLimits | None = None)
         aside = Path(folder) / "artifact"
         aside.mkdir()
         _extract(_Expanded(source, limits), aside, limits)
-        manifest = Manifest.read(aside)
-        for name in manifest.files:
-            read_recorded(aside, name, manifest)
+        digest = None if _is_peft(aside) else _check_artifact(aside)
         if target.exists():
             raise ArtifactRefused(f"{target.name} is there already")
         aside.rename(target)
-        return manifest.digest
+        return digest
+
+
+def _is_peft(folder: Path) -> bool:
+    """Artifacts have a manifest; without one, PEFT's configuration is told by its type."""
+    if (folder / MANIFEST).exists() or not (folder / CONFIG).exists():
+        return False
+    return is_declared(read_bounded(folder, CONFIG))
+
+
+def _check_artifact(folder: Path) -> str:
+    manifest = Manifest.read(folder)
+    for name in manifest.files:
+        read_recorded(folder, name, manifest)
+    return manifest.digest
 
 
 class _Expanded(io.RawIOBase):
@@ -153,6 +171,8 @@ def _check_member(member: tarfile.TarInfo, folder: Path, limits: ArchiveLimits) 
     name = member.name
     if member.type not in _PLAIN or member.issparse():
         raise ArtifactRefused(f"{name!r:.100} in the archive is not a plain file")
+    if name in PICKLED:
+        raise ArtifactRefused(f"{name}: {PICKLED_REASON}")
     if name not in LIMITS:
         raise ArtifactRefused(
             f"{name!r:.100} does not belong in an artifact; only {', '.join(sorted(LIMITS))} do, "

@@ -202,11 +202,12 @@ class Client:
         """DELETE /adapters/{name} or /adapters/{name}@{version}."""
         self.request("DELETE", f"/adapters/{ref}")
 
-    def export(self, ref: str, target: Path) -> str:
+    def export(self, ref: str, target: Path, **fields: Any) -> str:
         """GET /adapters/{ref}/export into a file; the artifact's digest."""
         part = target.with_name(target.name + ".part")
+        path, params = f"/adapters/{ref}/export", _given(**fields)
         try:
-            with self._errors(), self._http.stream("GET", f"/adapters/{ref}/export") as response:
+            with self._errors(), self._http.stream("GET", path, params=params) as response:
                 if response.is_error:
                     response.read()
                 digest = _checked(response).headers["X-Artifact-Digest"]
@@ -218,12 +219,13 @@ class Client:
             part.unlink(missing_ok=True)
         return str(digest)
 
-    def import_archive(self, name: str, archive: Path) -> Json:
+    def import_archive(self, name: str, archive: Path, **fields: Any) -> Json:
         """POST /adapters/{name}/import; the version that it became."""
         with archive.open("rb") as file:
             return self._json(
                 "POST",
                 f"/adapters/{name}/import",
+                params=_given(**fields),
                 content=file,
                 headers={"Content-Type": "application/gzip"},
             )

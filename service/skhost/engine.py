@@ -19,6 +19,7 @@ from skhost.readiness import Readiness
 from skhost.records import VersionRecord
 from skhost.registry import Registry
 from skhost.residency import Residency
+from skhost.runner import Runner
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, Task
@@ -60,6 +61,7 @@ class Engine:
         residency: Residency,
         batcher: Batcher[Row, np.ndarray],
         readiness: Readiness,
+        runner: Runner,
         metrics: Metrics,
     ) -> None:
         self.classifier = classifier
@@ -67,6 +69,7 @@ class Engine:
         self.residency = residency
         self.batcher = batcher
         self.readiness = readiness
+        self.runner = runner
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(TEXT_THREADS, "skhost-text")
         self._active = 0

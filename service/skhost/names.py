@@ -1,5 +1,6 @@
 """What adapters, versions, aliases and jobs may be called, and how a request names one."""
 
+import csv
 import difflib
 import re
 import secrets
@@ -50,6 +51,24 @@ def parse_ref(text: str) -> AdapterRef:
     if selector.isascii() and selector.isdigit():
         return AdapterRef(name, parse_version(selector))
     return AdapterRef(name, check_alias(selector))
+
+
+def parse_labels(text: str | None) -> tuple[str, ...]:
+    """Read label names between commas; a name with a comma in it stands in double quotes.
+
+    Raises:
+        InvalidRequest: a name is empty, or a quote is not closed.
+    """
+    if text is None:
+        return ()
+    try:
+        names = next(csv.reader([text], skipinitialspace=True, strict=True), [])
+    except csv.Error as error:
+        raise InvalidRequest(f"the labels cannot be read: {error}") from error
+    labels = tuple(name.strip() for name in names)
+    if not all(labels) or not labels:
+        raise InvalidRequest("the labels are names between commas, and none may be empty")
+    return labels
 
 
 def parse_version(text: str) -> int:

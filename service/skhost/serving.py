@@ -47,7 +47,7 @@ async def serving(
         )
         batcher = await stack.enter_async_context(Batcher(limits_of(settings), runner, metrics))
         readiness = Readiness(registry, batcher, runner, classifier, probe)
-        engine = Engine(classifier, registry, residency, batcher, readiness, metrics)
+        engine = Engine(classifier, registry, residency, batcher, readiness, runner, metrics)
         stack.push_async_callback(engine.close)
         with suppress(RegistryUnavailable):
             await registry.sync()

@@ -7,15 +7,18 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from skhost import archive
 from skhost.archive import ArchiveLimits
 from skhost.catalog import Catalog, VersionRecord, VersionState
+from skhost.conversion import Conversion
 from skhost.errors import (
     AdapterNotFound,
     AdapterUnusable,
     ArtifactRefused,
+    InvalidRequest,
     PayloadTooLarge,
 )
 from skhost.names import DEFAULT_ALIAS, AdapterRef
@@ -25,8 +28,16 @@ from skhost.store import ArtifactStore
 from sktuning import artifact
 from sktuning.config import AdapterConfig
 from sktuning.errors import ArtifactError
+from sktuning.peft.options import ImportOptions
 
 CANDIDATE_NOTE = "imported; promote it to let it answer"
+
+
+class Form(StrEnum):
+    """What an export is."""
+
+    ARTIFACT = "artifact"  # what another server imports
+    PEFT = "peft"  # what PEFT loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,23 +65,27 @@ class Transfer:
         store: ArtifactStore,
         residency: Residency,
         registry: Registry,
+        conversion: Conversion,
         folder: Path,
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._residency = residency
         self._registry = registry
+        self._conversion = conversion
         self._folder = folder
 
-    async def export(self, ref: AdapterRef) -> Parcel:
+    async def export(self, ref: AdapterRef, form: Form = Form.ARTIFACT) -> Parcel:
         """The archive of one version; the caller removes it.
 
         Raises:
             AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
             ArtifactRefused, StoreUnavailable: its artifact cannot be read.
+            Conflict, BaseMismatch: it has no such form.
         """
         record = (await self._catalog.get(ref.name)).select(ref.selector)
-        return Parcel(record, await asyncio.to_thread(self._pack, record.digest))
+        pack = self._pack if form is Form.ARTIFACT else self._pack_as_peft
+        return Parcel(record, await asyncio.to_thread(pack, record.digest))
 
     @asynccontextmanager
     async def receive(self, chunks: AsyncIterator[bytes], max_bytes: int) -> AsyncIterator[Path]:
@@ -87,18 +102,22 @@ class Transfer:
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
-    async def publish(self, name: str, path: Path, promote: bool | None) -> VersionRecord:
+    async def publish(
+        self, name: str, path: Path, promote: bool | None, options: ImportOptions | None = None
+    ) -> VersionRecord:
         """Check an archive, test what is in it, and publish it as the next version of `name`.
 
         Args:
             promote: None: if the adapter has no version that answers.
+            options: what a PEFT checkpoint does not say of itself; for artifacts there are none.
 
         Raises:
             ArtifactRefused: it is broken or hostile, or does not answer as it says.
             BaseIncompatible: it belongs to another base.
+            InvalidRequest: options for an artifact.
         """
-        target = path.with_name("artifact")
-        config, digest = await asyncio.to_thread(_unpack, path, target)
+        target = await self._unpacked(path, options or ImportOptions())
+        config, digest = await asyncio.to_thread(_checked, target)
         existed = await asyncio.to_thread(self._store.exists, digest)
         await asyncio.to_thread(self._store.put, target, digest)
         try:
@@ -152,11 +171,35 @@ class Transfer:
         except AdapterNotFound:
             return True
 
+    async def _unpacked(self, path: Path, options: ImportOptions) -> Path:
+        """The artifact that an archive holds, or that its PEFT checkpoint makes."""
+        folder, target = path.with_name("unpacked"), path.with_name("artifact")
+        if await asyncio.to_thread(_unpack, path, folder) is None:
+            await self._conversion.to_artifact(folder, target, options)
+            return target
+        if options != ImportOptions():
+            raise InvalidRequest(
+                "labels, task and pairs are for PEFT checkpoints; this artifact states its own"
+            )
+        return folder
+
     def _pack(self, digest: str) -> Path:
         source = self._store.get(digest)
         path = self._new_folder() / "archive.tar.gz"
         with path.open("wb") as file:
             archive.pack(source, file)
+        return path
+
+    def _pack_as_peft(self, digest: str) -> Path:
+        source, folder = self._store.get(digest), self._new_folder()
+        path, checkpoint = folder / "archive.tar.gz", folder / "checkpoint"
+        try:
+            names = self._conversion.to_checkpoint(source, checkpoint)
+            with path.open("wb") as file:
+                archive.pack_files(checkpoint, names, file)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return path
 
     def _new_folder(self) -> Path:
@@ -174,12 +217,13 @@ async def _write(chunks: AsyncIterator[bytes], path: Path, max_bytes: int) -> No
             await asyncio.to_thread(file.write, chunk)
 
 
-def _unpack(path: Path, target: Path) -> tuple[AdapterConfig, str]:
-    limits = ArchiveLimits()
+def _unpack(path: Path, target: Path) -> str | None:
     with path.open("rb") as file:
-        digest = archive.unpack(file, target, limits)
+        return archive.unpack(file, target, ArchiveLimits())
+
+
+def _checked(folder: Path) -> tuple[AdapterConfig, str]:
     try:
-        artifact.verify(target)
-        return artifact.read_config(target), digest
+        return artifact.read_config(folder), artifact.verify(folder)
     except ArtifactError as error:
         raise ArtifactRefused(str(error)) from error

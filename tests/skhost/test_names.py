@@ -8,6 +8,7 @@ from skhost.names import (
     is_job_id,
     near_names,
     new_job_id,
+    parse_labels,
     parse_ref,
 )
 
@@ -66,3 +67,23 @@ def test_job_ids_differ_and_have_their_form() -> None:
     assert len(ids) == 100
     assert all(map(is_job_id, ids))
     assert not is_job_id("../../etc/passwd")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        (None, ()),
+        ("no,yes", ("no", "yes")),
+        (" no , yes ", ("no", "yes")),
+        ('"yes, sir",no', ("yes, sir", "no")),
+        ("größe,🙂", ("größe", "🙂")),
+    ],
+)
+def test_labels_stand_between_commas(text: str | None, labels: tuple[str, ...]) -> None:
+    assert parse_labels(text) == labels
+
+
+@pytest.mark.parametrize("text", ["", ",", "a,", 'a,"b', "a\nb,c"])
+def test_labels_that_are_no_names_are_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest, match="labels"):
+        parse_labels(text)

@@ -9,11 +9,12 @@ from typing import Any
 _HOME = {
     "Checkpoint": "checkpoint",
     "ImportOptions": "options",
+    "Imported": "adapting",
     "adapt": "adapting",
+    "convert": "adapting",
     "export": "exporting",
     "load": "adapting",
     "read": "checkpoint",
-    "save_artifact": "adapting",
 }
 
 __all__ = sorted(_HOME)

@@ -1,6 +1,6 @@
 """From a PEFT checkpoint to an adapter, and to an artifact that can test itself."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sktuning import artifact, card, golden
@@ -13,7 +13,7 @@ from sktuning.errors import ConfigError
 from sktuning.golden import Golden
 from sktuning.heads import Head
 from sktuning.peft.checkpoint import Checkpoint, read
-from sktuning.peft.declaration import Kind, PeftTask
+from sktuning.peft.declaration import Declaration, Kind, PeftTask
 from sktuning.peft.heads import to_head
 from sktuning.peft.layouts import Layout, find_layout
 from sktuning.peft.options import ImportOptions
@@ -27,6 +27,26 @@ _TEXTS = (
     "Win a free phone now, click here!",
     "It rains.",
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imported:
+    """An adapter that was trained elsewhere, with what its artifact needs beside it."""
+
+    adapter: Adapter
+    golden: Golden
+    declaration: Declaration
+
+    def save(self, directory: Path) -> str:
+        """Write the artifact and return its digest; see `artifact.write`."""
+        declared = self.declaration
+        origin = [
+            ("method", declared.kind),
+            ("task", declared.task),
+            ("base, as it says", declared.base_name or "not said"),
+        ]
+        text = card.render_imported(self.adapter, origin)
+        return artifact.write(directory, self.adapter, self.golden, text)
 
 
 def load(folder: Path, base: FrozenBase, options: ImportOptions | None = None) -> Adapter:
@@ -64,21 +84,15 @@ def adapt(checkpoint: Checkpoint, base: FrozenBase, options: ImportOptions) -> A
     return Adapter(_pooled(config, layout, is_in_row=state.embeds is not None), state, head)
 
 
-def save_artifact(
-    directory: Path, checkpoint: Checkpoint, classifier: Classifier, options: ImportOptions
-) -> str:
-    """Write the checkpoint as an artifact with golden rows of its own; runs forwards.
-
-    Returns:
-        The artifact's digest.
+def convert(checkpoint: Checkpoint, classifier: Classifier, options: ImportOptions) -> Imported:
+    """A checkpoint with golden rows of its own, ready to be saved; runs forwards.
 
     Raises:
         PeftRefused, BaseMismatch, ConfigError: see `load`.
         DataError: it gives no finite answer.
     """
     adapter = adapt(checkpoint, classifier.base, options)
-    text = card.render_imported(adapter, _origin(checkpoint))
-    return artifact.write(directory, adapter, record(classifier, adapter), text)
+    return Imported(adapter, record(classifier, adapter), checkpoint.declaration)
 
 
 def record(classifier: Classifier, adapter: Adapter) -> Golden:
@@ -89,15 +103,6 @@ def record(classifier: Classifier, adapter: Adapter) -> Golden:
         for text, other in zip(_TEXTS, pairs, strict=True)
     ]
     return golden.record(classifier, adapter, [Example(item, "") for item in inputs])
-
-
-def _origin(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    declared = checkpoint.declaration
-    return [
-        ("method", declared.kind),
-        ("task", declared.task),
-        ("base, as it says", declared.base_name or "not said"),
-    ]
 
 
 def _pooled(config: AdapterConfig, layout: Layout, *, is_in_row: bool) -> AdapterConfig:
@@ -121,9 +126,7 @@ def _task(declared: PeftTask, head: Head, options: ImportOptions) -> Task:
     return task
 
 
-def _labels(
-    task: Task, head: Head, base: FrozenBase, options: ImportOptions
-) -> tuple[str, ...]:
+def _labels(task: Task, head: Head, base: FrozenBase, options: ImportOptions) -> tuple[str, ...]:
     number = head.num_outputs
     if task is Task.REGRESSION:
         if options.labels:
@@ -140,5 +143,3 @@ def _base_labels(base: FrozenBase, number: int) -> tuple[str, ...]:
     plain = tuple(f"LABEL_{i}" for i in range(number))
     names = tuple(str(known.get(i, "")) for i in range(number))
     return names if len(known) == number == len({*names} - {""}) else plain
-
-

@@ -74,7 +74,7 @@ class Declaration:
         values = document.parse(data, CONFIG)
         kind, task = _kind(values.get("peft_type")), _task(values.get("task_type"))
         if values.get("num_transformer_submodules") not in (None, 1):
-            raise PeftRefused("encoder-decoder models are not supported; an encoder or a decoder is")
+            raise PeftRefused("encoder-decoder models are not supported; encoders and decoders are")
         base_name = values.get("base_model_name_or_path") or ""
         if not isinstance(base_name, str) or len(base_name) > MAX_NAME_CHARS:
             raise PeftRefused(f"base_model_name_or_path is {base_name!r:.200}")
@@ -91,9 +91,10 @@ def is_declared(data: bytes) -> bool:
 
 
 def _kind(value: Any) -> Kind:
-    if value in {*Kind}:
-        return Kind(value)
-    why = _WHY_NOT_KIND.get(value, _CHANGES_THE_BASE) if isinstance(value, str) else "not known"
+    name = value if isinstance(value, str) else ""
+    if name in {*Kind}:
+        return Kind(name)
+    why = _WHY_NOT_KIND.get(name, _CHANGES_THE_BASE) if name else "it names no type"
     raise PeftRefused(
         f"a PEFT checkpoint of type {value!r:.60} cannot be imported: {why}; "
         f"{', '.join(Kind)} can be"
@@ -101,9 +102,10 @@ def _kind(value: Any) -> Kind:
 
 
 def _task(value: Any) -> PeftTask:
-    if value in {*PeftTask}:
-        return PeftTask(value)
-    why = _WHY_NOT_TASK.get(value, "not known") if isinstance(value, str) else "not known"
+    name = value if isinstance(value, str) else ""
+    if name in {*PeftTask}:
+        return PeftTask(name)
+    why = _WHY_NOT_TASK.get(name, "it is not one of those that classify")
     raise PeftRefused(
         f"a PEFT checkpoint for the task {value!r:.60} cannot be imported: {why}; "
         f"{' and '.join(PeftTask)} can be"

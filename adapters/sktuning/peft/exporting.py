@@ -43,7 +43,7 @@ def files(adapter: Adapter, base: FrozenBase) -> dict[str, bytes]:
         check_prefix(base)
     head = from_head(adapter.head, layout, base)
     tensors = {PROMPT: prompt, **{f"{MODULES}{name}": t for name, t in head.items()}}
-    config = {**_common(adapter, task), **_of_kind(adapter.state)}
+    config = {**_common(adapter, task), **_of_kind(adapter.state, base)}
     return {
         CONFIG: document.pretty(dict(sorted(config.items()))),
         MODEL: tensor_bytes(tensors),
@@ -82,10 +82,13 @@ def _common(adapter: Adapter, task: PeftTask) -> dict[str, Any]:
     }
 
 
-def _of_kind(state: PromptState) -> Mapping[str, Any]:
+def _of_kind(state: PromptState, base: FrozenBase) -> Mapping[str, Any]:
     if state.kv is None:
         return {
             "peft_type": Kind.PROMPT.value,
+            # of no meaning to a prompt, but PEFT asks for them where it does not know the family
+            "num_attention_heads": base.model.config.num_attention_heads,  # type: ignore[union-attr]
+            "num_layers": base.num_layers,
             "prompt_tuning_init": "RANDOM",
             "token_dim": state.tensor.shape[1],
         }

@@ -21,7 +21,7 @@ def to_state(checkpoint: Checkpoint, base: FrozenBase) -> PromptState:
     """
     length, most = len(checkpoint.prompt), base.max_length // 2
     if length > most:
-        raise PeftRefused(f"{length} virtual tokens; on {base.identity} at most {most} are possible")
+        raise PeftRefused(f"{length} virtual tokens; {base.identity} has room for {most}")
     if checkpoint.declaration.kind is Kind.PREFIX:
         check_prefix(base)
         return PromptState(kv=_as_kv(checkpoint.prompt, base))

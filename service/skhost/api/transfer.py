@@ -2,11 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
-from skhost.api.deps import ServicesDep
+from skhost.api.deps import OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.schemas import Version
 from skhost.errors import (
@@ -14,11 +14,15 @@ from skhost.errors import (
     AliasNotFound,
     ArtifactRefused,
     BaseIncompatible,
+    Conflict,
     PayloadTooLarge,
     StoreUnavailable,
     VersionNotFound,
 )
-from skhost.names import check_name, parse_ref
+from skhost.names import check_name, parse_labels, parse_ref
+from skhost.transfer import Form
+from sktuning.config import Task
+from sktuning.peft.options import ImportOptions
 
 router = APIRouter(tags=["adapters"])
 
@@ -39,16 +43,27 @@ _BODY_DOCS = {
             "content": {MEDIA_TYPE: {}},
             "description": "A .tar.gz; the header X-Artifact-Digest has the artifact's digest.",
         },
-        **errors(AdapterNotFound, VersionNotFound, AliasNotFound, StoreUnavailable),
+        **errors(
+            *(AdapterNotFound, VersionNotFound, AliasNotFound, StoreUnavailable),
+            *(Conflict, BaseIncompatible),
+        ),
     },
+    dependencies=[Depends(OnlyQuery("format"))],
 )
-async def export(ref: str, services: ServicesDep) -> FileResponse:
+async def export(
+    ref: str,
+    services: ServicesDep,
+    form: Annotated[
+        Form, Query(alias="format", description="`peft` makes a checkpoint that PEFT loads.")
+    ] = Form.ARTIFACT,
+) -> FileResponse:
     """An adapter as an archive: `name`, `name@3` or `name@alias`."""
-    parcel = await services.transfer.export(parse_ref(ref))
+    parcel = await services.transfer.export(parse_ref(ref), form)
+    suffix = "" if form is Form.ARTIFACT else f"-{form}"
     return FileResponse(
         parcel.path,
         media_type=MEDIA_TYPE,
-        filename=f"{parcel.record.name}-{parcel.record.version}.tar.gz",
+        filename=f"{parcel.record.name}-{parcel.record.version}{suffix}.tar.gz",
         headers={"X-Artifact-Digest": parcel.record.digest},
         background=BackgroundTask(parcel.remove),
     )
@@ -60,6 +75,7 @@ async def export(ref: str, services: ServicesDep) -> FileResponse:
     response_model=Version,
     responses=errors(ArtifactRefused, BaseIncompatible, PayloadTooLarge),
     openapi_extra=_BODY_DOCS,
+    dependencies=[Depends(OnlyQuery("promote", "labels", "task", "pairs"))],
 )
 async def import_archive(
     name: str,
@@ -68,11 +84,21 @@ async def import_archive(
     promote: Annotated[
         bool | None, Query(description="Let it answer; by default only a new adapter does.")
     ] = None,
+    labels: Annotated[
+        str | None, Query(description="PEFT checkpoints: the label names, comma-separated.")
+    ] = None,
+    task: Annotated[
+        Task | None, Query(description="PEFT checkpoints: found in the checkpoint by default.")
+    ] = None,
+    pairs: Annotated[
+        bool, Query(description="PEFT checkpoints: trained on pairs of texts.")
+    ] = False,
 ) -> JSONResponse:
-    """Check an exported archive and publish it as the next version."""
+    """Check an exported archive or a PEFT checkpoint and publish it as the next version."""
     check_name(name)
+    options = ImportOptions(parse_labels(labels), task, pairs)
     limit = services.settings.max_artifact_bytes
     async with services.transfer.receive(request.stream(), limit) as archive:
-        record = await services.transfer.publish(name, archive, promote)
+        record = await services.transfer.publish(name, archive, promote, options)
     location = f"/adapters/{name}/versions"
     return JSONResponse(record.to_dict(), status_code=201, headers={"Location": location})

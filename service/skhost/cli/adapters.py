@@ -1,16 +1,15 @@
 """`skhost adapters …`: what is registered, what answers, and moving adapters about."""
 
 import time
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from skhost.cli.session import AsJson, CommandError, Session, Url, new_table, session
+from skhost.cli.transfer import export, import_archive
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The adapter.")]
-Ref = Annotated[str, typer.Argument(metavar="REF", help="NAME, NAME@VERSION or NAME@ALIAS.")]
 VersionArgument = Annotated[int, typer.Argument(metavar="VERSION", help="The version, a number.")]
 Alias = Annotated[str, typer.Option(help="The alias that moves.")]
 
@@ -118,36 +117,6 @@ def remove(
     with session(ctx, url, as_json) as s:
         s.client.delete(ref)
         s.show({"deleted": ref}, lambda: f"{ref} is removed")
-
-
-def export(
-    ctx: typer.Context,
-    ref: Ref,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file.")] = None,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write an adapter to a .tar.gz that another server imports."""
-    target = output or Path(f"{ref.replace('@', '-')}.tar.gz")
-    with session(ctx, url, as_json) as s:
-        digest = s.client.export(ref, target)
-        result = {"file": str(target), "bytes": target.stat().st_size, "digest": digest}
-        s.show(result, lambda: f"{target}: {result['bytes']:,} bytes, {digest}")
-
-
-def import_archive(
-    ctx: typer.Context,
-    archive: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .tar.gz of `adapters export`.")
-    ],
-    name: Annotated[str, typer.Option("--name", help="The adapter that it becomes part of.")],
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Publish an exported adapter as the next version of NAME."""
-    with session(ctx, url, as_json) as s:
-        found = s.client.import_archive(name, archive)
-        s.show(found, lambda: f"{name}@{found['version']} is {found['digest']}")
 
 
 def _overview(adapters: list[dict[str, Any]]) -> Table | str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 from bases import byte_tokenizer
-from tiny_families import BY_NAME, Family
+from tiny_families import BY_NAME, Family, causal
 from tokenizers import processors
 from torch import Tensor
 
@@ -32,10 +32,12 @@ _CLASSES = {
 }
 _MORE = {
     "electra": Family(
-        "electra",
-        "ElectraConfig",
-        {**BY_NAME["bert"].options, "embedding_size": 32},
+        "electra", "ElectraConfig", {**BY_NAME["bert"].options, "embedding_size": 32}
     ),
+    "xlm-roberta": Family(
+        "xlm-roberta", "XLMRobertaConfig", BY_NAME["roberta"].options, position_start=2
+    ),
+    "qwen3": causal("qwen3", "Qwen3Config", **{**BY_NAME["qwen2"].options, "head_dim": 16}),
 }
 _HIDDEN = {"encoder_hidden_size": 16}
 KINDS: Mapping[str, Callable[..., Any]] = {

@@ -39,7 +39,9 @@ _SEQUENCE: Mapping[str, Layout] = {
     "distilbert": Layout("classifier", "pre_classifier", Activation.RELU),
 }
 _CAUSAL_SEQUENCE = Layout("score", has_bias=False, pooling=Pooling.LAST)
-_NAMED_CLASSIFIER = frozenset({"bloom", "falcon", "gpt2", "gpt_neo", "gpt_neox", "mpt"})
+_NAMED_CLASSIFIER = frozenset(
+    {"biogpt", "bloom", "falcon", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "mpt"}
+)
 # their forwards in transformers take no keys and values, so PEFT has no prefix tuning on them
 _WITHOUT_PREFIX = frozenset({"distilbert", "modernbert"})
 

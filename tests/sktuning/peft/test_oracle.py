@@ -24,6 +24,7 @@ PREFIXES = ("prefix", "prefix-mlp")
 COMBINATIONS = [
     *((family, kind) for family in (*ENCODERS, *CAUSAL) for kind in (*PREFIXES, *PROMPTS)),
     *((family, kind) for family in ("distilbert", "falcon") for kind in PROMPTS),
+    *((family, kind) for family in ("xlm-roberta", "qwen3") for kind in ("prefix", "prompt")),
 ]
 WITHOUT_TOKENS = {"opt"}  # transformers has no such classifier
 

@@ -52,7 +52,7 @@ class UploadRefused(ServiceError):
 
 
 class ArtifactRefused(ServiceError):
-    """An imported archive is broken or hostile."""
+    """An imported archive is broken or hostile, or no adapter can be made of it."""
 
     status, code = 422, "artifact_refused"
 

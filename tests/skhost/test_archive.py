@@ -246,6 +246,23 @@ def test_a_content_that_the_manifest_does_not_state_is_refused(
     refuse(tarred(*(member(name, data) for name, data in files.items())), target, match)
 
 
+def test_a_checkpoint_of_peft_is_told_by_its_type(target: Path) -> None:
+    config = member(CONFIG, b'{"peft_type": "LORA"}')
+    assert unpack(io.BytesIO(tarred(config, member(MODEL))), target) is None
+    assert contents(target).keys() == {CONFIG, MODEL}
+
+
+def test_without_a_type_it_is_an_artifact_that_was_never_finished(target: Path) -> None:
+    refuse(tarred(member(CONFIG, b"{}"), member(MODEL)), target, "no manifest.json")
+    refuse(tarred(member(CONFIG, b"{"), member(MODEL)), target, "not usable JSON")
+    refuse(tarred(member(MODEL)), target, "no manifest.json")
+
+
+def test_pickled_weights_are_refused_with_the_way_out(target: Path) -> None:
+    config = member(CONFIG, b'{"peft_type": "PREFIX_TUNING"}')
+    refuse(tarred(config, member("adapter_model.bin")), target, "safe_serialization=True")
+
+
 def test_a_target_that_is_there_is_kept(made: Path, target: Path) -> None:
     target.mkdir(parents=True)
     (target / "mine").write_bytes(b"kept")

@@ -50,7 +50,7 @@ class Imported:
 
 
 def load(folder: Path, base: FrozenBase, options: ImportOptions | None = None) -> Adapter:
-    """The adapter that a PEFT checkpoint makes on `base`; runs a forward.
+    """The adapter that a PEFT checkpoint makes on `base`, on the processor; runs a forward.
 
     Raises:
         PeftRefused: the checkpoint cannot become an adapter; says why.
@@ -102,7 +102,8 @@ def record(classifier: Classifier, adapter: Adapter) -> Golden:
         TextInput(text, other if adapter.config.is_pair else None)
         for text, other in zip(_TEXTS, pairs, strict=True)
     ]
-    return golden.record(classifier, adapter, [Example(item, "") for item in inputs])
+    as_served = adapter.to(classifier.base.device, classifier.base.dtype)
+    return golden.record(classifier, as_served, [Example(item, "") for item in inputs])
 
 
 def _pooled(config: AdapterConfig, layout: Layout, *, is_in_row: bool) -> AdapterConfig:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from sktuning import document
 from sktuning.config import MAX_VIRTUAL_TOKENS
@@ -64,7 +64,7 @@ class Declaration:
     base_name: str = ""
 
     @classmethod
-    def parse(cls, data: bytes) -> "Declaration":
+    def parse(cls, data: bytes) -> Self:
         """The declaration in the content of ``adapter_config.json``.
 
         Raises:

@@ -6,6 +6,7 @@ import numpy as np
 import peft_checkpoints as checkpoints
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from sktuning import artifact, peft
 from sktuning.adapter import Adapter
@@ -116,3 +117,25 @@ def test_the_artifact_of_an_import_tests_itself_and_answers_the_same(
     assert "Imported from a PEFT checkpoint" in (tmp_path / "own" / "README.md").read_text()
     again = peft.convert(peft.read(folder), classifier, options).save(tmp_path / "again")
     assert again == digest
+
+
+@pytest.mark.parametrize("kind", ["prefix", "prompt"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_checkpoints_in_half_precision_stay_small(
+    kind: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    stock = checkpoints.stock("bert")
+    folder = checkpoints.save(stock.tuned(kind), tmp_path / "peft")
+    path = folder / "adapter_model.safetensors"
+    save_file({name: t.to(dtype) for name, t in load_file(path).items()}, path)
+    classifier = Classifier(stock.base)
+    made = peft.convert(peft.read(folder), classifier, ImportOptions())
+    made.save(tmp_path / "own")
+    loaded = artifact.load(tmp_path / "own")
+    assert loaded.state.tensor.dtype == dtype
+    assert loaded.head.weight.dtype == torch.float32
+    served = loaded.to("cpu", torch.float32)
+    artifact.self_test(tmp_path / "own", served, classifier)
+    wanted = stock.logits(stock.reloaded(folder), TEXTS[1])
+    seen = answers(classifier, served, [TextInput(TEXTS[1])])[0]
+    assert error(seen, wanted) <= TOLERANCE

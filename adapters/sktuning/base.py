@@ -142,7 +142,7 @@ class FrozenBase:
     def _adopt(self, model: nn.Module) -> None:
         self.model = model
         self.num_layers = int(model.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
-        self.embedding: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
+        self.embedding: nn.Embedding = model.get_input_embeddings()  # type: ignore[operator]
         self._layers = find_layers(model, self.num_layers)
 
     def _pad(self) -> PaddedForward:

@@ -11,7 +11,7 @@ MIN_WIDTH: Final = 128  # hidden size; measured: 32 is slower, 128 to 768 up to 
 def has_fast_bfloat16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 in hardware; elsewhere it is emulated, and slow."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     known: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Sequence
+from copy import copy, deepcopy
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -19,6 +20,7 @@ from sktuning.layers import find_layers
 from sktuning.loading import choose_device, choose_dtype, quiet, read_base, refuse_known
 from sktuning.packed import PackedForward
 from sktuning.padded import PaddedForward
+from sktuning.precision import convert
 from sktuning.probe import check_calls, check_path, stock_outputs
 from sktuning.rows import Captured, Hidden, Row
 
@@ -50,7 +52,7 @@ class FrozenBase:
         pooler: Dense | None = None,
     ) -> None:
         config: Any = model.config
-        self.model = model.eval().requires_grad_(False)
+        self._adopt(model.eval().requires_grad_(False))
         self.tokenizer = tokenizer
         self.identity = identity
         self.pooler = pooler
@@ -58,11 +60,8 @@ class FrozenBase:
         self.is_causal = families.is_causal(model)
         self.is_rotary = families.is_rotary(model)
         self.max_length = families.max_length(config)
-        self.num_layers = int(config.num_hidden_layers)
         self.hidden_size = int(config.hidden_size)
-        self.embedding: nn.Module = model.get_input_embeddings()  # type: ignore[operator]
         self.embedding_size = int(self.embedding.weight.shape[1])
-        self._layers = find_layers(model, self.num_layers)
         self._forward, self.path = self._prove_a_path()
 
     @classmethod
@@ -107,9 +106,18 @@ class FrozenBase:
         identity = BaseIdentity(name, base_digest(model, tokenizer.backend_tokenizer))
         with quiet():
             base = cls(model.to(target, torch.float32), tokenizer, identity, pooler)
-        base.model.to(choose_dtype(dtype, target))
+        convert(base.model, choose_dtype(dtype, target))
         log.info("base %s: %s, %s path, %s", identity, base.family, base.path, base.dtype)
         return base
+
+    def converted(self, dtype: torch.dtype) -> Self:
+        """The same base in another dtype, with weights of its own; itself if that is its dtype."""
+        if dtype is self.dtype:
+            return self
+        twin = copy(self)
+        twin._adopt(convert(deepcopy(self.model), dtype))
+        twin._forward = twin._pack() if self.path == "packed" else twin._pad()
+        return twin
 
     @property
     def device(self) -> torch.device:
@@ -146,6 +154,19 @@ class FrozenBase:
         if identity.digest != self.identity.digest:
             raise BaseMismatch(f"the adapter was trained on {identity}; this is {self.identity}")
 
+    def _adopt(self, model: nn.Module) -> None:
+        self.model = model
+        self.num_layers = int(model.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
+        self.embedding: nn.Embedding = model.get_input_embeddings()  # type: ignore[operator]
+        self._layers = find_layers(model, self.num_layers)
+
+    def _pad(self) -> PaddedForward:
+        return PaddedForward(self.model, self._layers, self._accepts)
+
+    def _pack(self) -> PackedForward:
+        start = families.position_start(self.model.config)
+        return PackedForward(self.model, self._layers, start, self._accepts)
+
     @property
     def _accepts(self) -> frozenset[str]:
         names = frozenset(inspect.signature(self.model.forward).parameters)
@@ -179,8 +200,7 @@ class FrozenBase:
             self.model.set_attn_implementation(attention.NAME)  # type: ignore[operator]
         except ValueError as error:
             raise UnsupportedBase(str(error)) from error
-        start = families.position_start(self.model.config)
-        forward = PackedForward(self.model, self._layers, start, self._accepts)
+        forward = self._pack()
         modules: list[nn.Module] = []
         try:
             forward([Row((3, 4), (0, 0))], modules=modules)
@@ -194,6 +214,6 @@ class FrozenBase:
 
     def _padded(self, stock: Sequence[Tensor]) -> PaddedForward:
         self.model.set_attn_implementation("eager")  # type: ignore[operator]
-        forward = PaddedForward(self.model, self._layers, self._accepts)
+        forward = self._pad()
         check_path(forward, forward.capture, self.embedding, stock, self.is_causal)
         return forward

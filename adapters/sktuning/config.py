@@ -228,7 +228,7 @@ class TrainingConfig:
     checkpoint_every_s: float = 20.0
     max_length: int = 256  # tokens a row; longer ones are cut and counted
     seed: int = 0
-    mixed_precision: str = "no"  # no | bf16 | fp16, as accelerate names them
+    mixed_precision: str = "auto"  # no | bf16 | fp16; auto: bf16 where the device is fast at it
 
     def __post_init__(self) -> None:
         positive = ("batch_size", "learning_rate", "head_learning_rate", "max_grad_norm")
@@ -238,9 +238,9 @@ class TrainingConfig:
                 raise ConfigError(f"{name} must be above 0, got {value}")
         if not 0 <= self.warmup_ratio < 1 or not 0 <= self.head_dropout < 1:
             raise ConfigError("warmup_ratio and head_dropout must be at least 0 and below 1")
-        if self.mixed_precision not in {"no", "bf16", "fp16"}:
+        if self.mixed_precision not in {"auto", "no", "bf16", "fp16"}:
             raise ConfigError(
-                f"mixed_precision must be no, bf16 or fp16, got {self.mixed_precision!r}"
+                f"mixed_precision must be auto, no, bf16 or fp16, got {self.mixed_precision!r}"
             )
 
     def plan_epochs(self, num_rows: int) -> int:

@@ -289,7 +289,7 @@ async def test_a_failed_self_test_keeps_the_adapter_out(
     open_residency: Open, store: FolderStore, tiny_bert: FrozenBase, runner: Runner
 ) -> None:
     def change_the_base() -> None:
-        tiny_bert.embedding.weight.data.neg_()  # type: ignore[operator]
+        tiny_bert.embedding.weight.data.neg_()
 
     record = store.add(tiny_bert)
     residency = open_residency()

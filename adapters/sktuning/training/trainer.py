@@ -21,6 +21,7 @@ from sktuning.config import AdapterConfig, AdapterSpec, Pooling
 from sktuning.data import Dataset, Example
 from sktuning.errors import TrainingCancelled
 from sktuning.methods import default_offset
+from sktuning.precision import choose_precision
 from sktuning.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from sktuning.training.objective import EncodedExample, Objective
 from sktuning.training.optimiser import Optimiser
@@ -55,16 +56,19 @@ class Trainer:
         checkpoint_dir: Path | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        epochs = spec.training.plan_epochs(len(dataset.train))
-        self._training = replace(spec.training, epochs=epochs)
-        self._num_epochs = epochs
-        self._classifier = Classifier(base)
+        self._num_epochs = spec.training.plan_epochs(len(dataset.train))
+        precision = choose_precision(spec.training.mixed_precision, base.device, base.hidden_size)
+        self._training = replace(spec.training, epochs=self._num_epochs, mixed_precision=precision)
+        self._served = Classifier(base)
+        # a frozen base can be converted once; what is trained stays in float32 beside it
+        fast = base.converted(torch.bfloat16) if precision == "bf16" else base
+        self._classifier = Classifier(fast)
         self._dataset = dataset
         self._config = make_config(self._classifier, dataset, spec)
         self._checkpoint_dir = checkpoint_dir
         self._should_stop = should_stop
         self._accelerator = Accelerator(
-            cpu=base.device.type == "cpu", mixed_precision=spec.training.mixed_precision
+            cpu=base.device.type == "cpu", mixed_precision="fp16" if precision == "fp16" else "no"
         )
         self._objective = Objective(self._config, dataset.train)
         max_length = min(spec.training.max_length, base.max_length)
@@ -108,9 +112,9 @@ class Trainer:
         """The best adapter, materialised, with metrics computed through the served path."""
         if self._best:
             self._model.load_state_dict(self._best)
-        adapter, metrics = self._score(self._materialise())
+        adapter, metrics = self._score(self._materialise(), self._served)
         name = evaluate.MAIN_METRIC[self._config.task]
-        served = adapter.to(self._classifier.base.device, self._classifier.base.dtype)
+        served = adapter.to(self._served.base.device, self._served.base.dtype)
         examples = self._dataset.held_out or self._dataset.train
         self._add_time()
         return TrainedAdapter(
@@ -118,7 +122,7 @@ class Trainer:
             metrics=metrics,
             main_metric=name,
             main_score=float(metrics[name]),
-            golden=golden.record(self._classifier, served, examples),
+            golden=golden.record(self._served, served, examples),
             trainable={n: p.detach().cpu() for n, p in self._model.named_parameters()},
             training=self._training,
             label_counts=count_labels(self._dataset.train),
@@ -205,7 +209,7 @@ class Trainer:
         return (kept / (1 - rate)).to(self._classifier.base.device)
 
     def _evaluate(self) -> Progress:
-        metrics = evaluate.scalars(self._score(self._materialise())[1])
+        metrics = evaluate.scalars(self._score(self._materialise(), self._classifier)[1])
         score = metrics[evaluate.MAIN_METRIC[self._config.task]]
         position = self._position
         is_best = position.best_score is None or score > position.best_score
@@ -217,11 +221,11 @@ class Trainer:
         position.history.append({"step": float(position.step), **metrics})
         return self._progress("evaluating", metrics=metrics, is_best=is_best)
 
-    def _score(self, adapter: Adapter) -> tuple[Adapter, dict[str, Any]]:
+    def _score(self, adapter: Adapter, classifier: Classifier) -> tuple[Adapter, dict[str, Any]]:
         """The adapter calibrated on the held-out rows, and its metrics there."""
-        base = self._classifier.base
+        base = classifier.base
         served, metrics = evaluate.calibrate(
-            self._classifier,
+            classifier,
             adapter.to(base.device, base.dtype),
             self._dataset.held_out,
             max_length=self._max_length,

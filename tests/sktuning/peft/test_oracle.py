@@ -27,6 +27,7 @@ COMBINATIONS = [
     *((family, kind) for family in ("distilbert", "falcon") for kind in PROMPTS),
     *((family, kind) for family in ("xlm-roberta", "qwen3") for kind in ("prefix", "prompt")),
 ]
+AS_IT_IS = ImportOptions()
 WITHOUT_TOKENS = {"opt"}  # transformers has no such classifier
 
 
@@ -129,7 +130,7 @@ def test_checkpoints_in_half_precision_stay_small(
     path = folder / "adapter_model.safetensors"
     save_file({name: t.to(dtype) for name, t in load_file(path).items()}, path)
     classifier = Classifier(stock.base)
-    made = peft.convert(peft.read(folder), classifier, ImportOptions())
+    made = peft.convert(peft.read(folder), classifier, AS_IT_IS)
     made.save(tmp_path / "own")
     loaded = artifact.load(tmp_path / "own")
     assert loaded.state.tensor.dtype == dtype
@@ -139,3 +140,17 @@ def test_checkpoints_in_half_precision_stay_small(
     wanted = stock.logits(stock.reloaded(folder), TEXTS[1])
     seen = answers(classifier, served, [TextInput(TEXTS[1])])[0]
     assert error(seen, wanted) <= TOLERANCE
+
+
+@pytest.mark.parametrize("kind", ["prefix", "prompt"])
+@pytest.mark.parametrize("family", ["bert", "gpt2"])
+def test_a_base_in_bfloat16_imports_too(family: str, kind: str, tmp_path: Path) -> None:
+    stock = checkpoints.stock(family)
+    model = stock.tuned(kind)
+    base = stock.base.converted(torch.bfloat16)
+    made = peft.convert(peft.read(checkpoints.save(model, tmp_path)), Classifier(base), AS_IT_IS)
+    assert made.adapter.state.tensor.dtype == torch.float32
+    assert made.golden.dtype == "bfloat16"
+    served = made.adapter.to("cpu", torch.bfloat16)
+    seen = answers(Classifier(base), served, [TextInput(TEXTS[1])])[0]
+    assert error(seen, stock.logits(model, TEXTS[1])) <= 5e-2

@@ -13,6 +13,7 @@ from sktuning.classify import Classifier
 from sktuning.config import AdapterSpec, Method, Task, TrainingConfig, Transform
 from sktuning.data import Dataset, Example, Target, TextInput
 from sktuning.errors import DataError, TrainingCancelled
+from sktuning.evaluate import evaluate
 from sktuning.fingerprint import base_digest
 from sktuning.training.checkpoint import NAME, load_checkpoint
 from sktuning.training.progress import Progress, TrainedAdapter
@@ -187,3 +188,19 @@ def test_rows_without_tokens_are_named(tiny_bert: FrozenBase) -> None:
     rows = (*dataset.train, Example(TextInput("\u200d"), "positive"))
     with pytest.raises(DataError, match="row 9"):
         Trainer(tiny_bert, replace(dataset, train=rows), QUICK)
+
+
+@pytest.mark.parametrize("base_name", ["tiny_bert", "tiny_gpt2"])
+def test_training_in_bfloat16_serves_in_the_bases_own_dtype(
+    request: pytest.FixtureRequest, base_name: str
+) -> None:
+    base: FrozenBase = request.getfixturevalue(base_name)
+    spec = replace(QUICK, training=replace(QUICK.training, mixed_precision="bf16"))
+    dataset = sentiment(24)
+    _, trained = train(Trainer(base, dataset, spec))
+    assert base.dtype is torch.float32
+    assert trained.golden.dtype == "float32"
+    assert {p.dtype for p in trained.trainable.values()} == {torch.float32}
+    assert trained.training.mixed_precision == "bf16"
+    metrics = evaluate(Classifier(base), trained.adapter, dataset.held_out)
+    assert trained.main_score == metrics["accuracy"] > 0.9

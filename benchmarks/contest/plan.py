@@ -1,0 +1,144 @@
+"""Which runs there are: the trials that choose the learning rates, and the contest itself."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from contest import rates
+from contest.bases import MINILM, NAMES, SMOLLM2
+from contest.rates import ENTRANTS
+from contest.run import HELD_OUT, Run
+
+Rates = Mapping[tuple[str, str], float]  # by base and method
+
+SEARCH_DATASET, SEARCH_ROWS, SEARCH_EPOCHS = "trec", 1000, 3
+_ON_CAUSAL = (rates.SK_PREFIX, rates.SK_PROMPT, rates.PREFIX, rates.LORA, rates.LOGISTIC)
+_ENCODERS_ONLY = frozenset({rates.OWN_HEAD})
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Runs of the same size on one base.
+
+    Attributes:
+        datasets: names, each with its number of seeds.
+        rows, shots, epochs, min_steps: as of a `Run`.
+    """
+
+    base: str
+    datasets: Mapping[str, int]
+    methods: tuple[str, ...]
+    rows: int | None
+    epochs: int
+    shots: int | None = None
+    min_steps: int = 0
+    held_out: int | None = HELD_OUT
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What of the plan is wanted; None: all of it.
+
+    Attributes:
+        rows, epochs: instead of the plan's own, for a short look.
+    """
+
+    bases: tuple[str, ...] = NAMES
+    datasets: tuple[str, ...] | None = None
+    methods: tuple[str, ...] | None = None
+    rows: int | None = None
+    epochs: int | None = None
+
+    def wants(self, dataset: str, method: str) -> bool:
+        """Whether both were asked for."""
+        wanted = self.datasets is None or dataset in self.datasets
+        return wanted and (self.methods is None or method in self.methods)
+
+    def sized(self, run: Run) -> Run:
+        """The run with the rows and epochs that were asked for."""
+        rows = run.rows if self.rows is None else self.rows
+        # the logistic head has no epochs, however many are asked for
+        epochs = self.epochs if self.epochs and run.epochs else run.epochs
+        steps = 0 if self.epochs else run.min_steps
+        return replace(run, rows=rows, epochs=epochs, min_steps=steps)
+
+
+def parts(bases: Iterable[str], datasets: Sequence[str] | None = None) -> Iterator[Part]:
+    """The plan, base by base.
+
+    Args:
+        datasets: all that there are, for runs without caps; None: the plan for a processor.
+    """
+    for base in bases:
+        if datasets is not None:
+            seeds = dict.fromkeys(datasets, 3)
+            yield Part(base, seeds, _methods(base, tuple(ENTRANTS)), None, 3, held_out=None)
+        elif base == SMOLLM2:
+            yield Part(base, {"trec": 1, "sst2": 1}, _ON_CAUSAL, rows=500, epochs=2)
+            continue
+        else:
+            seeds = {"trec": 3, "sst2": 3, "banking77": 1, "mrpc": 1, "stsb": 1, "wnut17": 1}
+            yield Part(base, seeds, tuple(ENTRANTS), rows=2000, epochs=3)
+        few = tuple(m for m in _methods(base, tuple(ENTRANTS)) if m != rates.FULL)
+        shots = {"trec": 3, "sst2": 3, "banking77": 3}
+        yield Part(base, shots, few, rows=None, epochs=3, shots=16, min_steps=120)
+
+
+def trials(choice: Choice) -> Iterator[Run]:
+    """Three runs a method, alike but for the learning rate."""
+    for base in dict.fromkeys(search_base(base) for base in choice.bases):
+        for method, entrant in ENTRANTS.items():
+            if choice.wants(SEARCH_DATASET, method) or _is_wanted(choice, method):
+                for rate in entrant.rates:
+                    run = Run(base, SEARCH_DATASET, method, rate, SEARCH_ROWS, SEARCH_EPOCHS)
+                    yield choice.sized(run)
+
+
+def runs(choice: Choice, chosen: Rates, datasets: Sequence[str] | None = None) -> Iterator[Run]:
+    """The contest, as far as the rates are chosen."""
+    for part in parts(choice.bases, datasets):
+        for dataset, seeds in part.datasets.items():
+            for method in part.methods:
+                rate = chosen.get((search_base(part.base), method))
+                if rate is not None and choice.wants(dataset, method):
+                    for seed in range(_seeds(part, method, seeds)):
+                        yield choice.sized(_run(part, dataset, method, rate, seed))
+
+
+def search_base(base: str) -> str:
+    """The base whose trials decide: the default one's hold for the causal one, too."""
+    return MINILM if base in NAMES else base
+
+
+def customary() -> dict[str, float]:
+    """Every method's middle rate, for a look without trials."""
+    return {method: entrant.customary for method, entrant in ENTRANTS.items()}
+
+
+def _run(part: Part, dataset: str, method: str, rate: float, seed: int) -> Run:
+    own = ENTRANTS[method].epochs
+    return Run(
+        part.base,
+        dataset,
+        method,
+        rate,
+        rows=part.rows,
+        epochs=part.epochs if own is None else own,
+        shots=part.shots,
+        min_steps=part.min_steps,
+        seed=seed,
+        held_out=part.held_out,
+    )
+
+
+def _seeds(part: Part, method: str, planned: int) -> int:
+    """One where nothing is random, and of the method that takes the longest."""
+    once = method == rates.FULL or (method == rates.LOGISTIC and part.shots is None)
+    return 1 if once else planned
+
+
+def _methods(base: str, methods: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(m for m in methods if base != SMOLLM2 or m not in _ENCODERS_ONLY)
+
+
+def _is_wanted(choice: Choice, method: str) -> bool:
+    return choice.methods is None or method in choice.methods

@@ -1,0 +1,72 @@
+"""Outcomes to the rows of the report: one a method and setting, over its seeds."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+from contest.bases import TITLES
+from contest.rates import ENTRANTS, PREFIX
+from contest.run import Outcome
+
+Setting = tuple[str, str, int | None, int | None]
+Targets = Mapping[tuple[Setting, int], float]  # by setting and seed
+
+
+def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """Flat rows in the order in which settings and methods first occur."""
+    targets = {
+        (o.run.setting, o.run.seed): o.held_out_score for o in outcomes if o.run.method == PREFIX
+    }
+    return [_row(group, targets) for by_method in grouped(outcomes).values() for group in by_method]
+
+
+def grouped(outcomes: Sequence[Outcome]) -> dict[Setting, list[list[Outcome]]]:
+    """Outcomes by setting, and there by method: its seeds."""
+    found: dict[Setting, dict[str, list[Outcome]]] = {}
+    for outcome in outcomes:
+        run = outcome.run
+        found.setdefault(run.setting, {}).setdefault(run.method, []).append(outcome)
+    return {setting: list(by_method.values()) for setting, by_method in found.items()}
+
+
+def seconds_to(outcome: Outcome, target: float) -> float | None:
+    """When the learning curve first is at `target`, warm start included; None: it never is."""
+    return next((p.seconds for p in outcome.curve if p.score >= target), None)
+
+
+def _row(group: Sequence[Outcome], targets: Targets) -> dict[str, Any]:
+    first = group[0]
+    scores = [o.score for o in group]
+    seconds = fmean(o.seconds for o in group)
+    return {
+        "base": TITLES.get(first.run.base, first.run.base),
+        "dataset": first.run.dataset,
+        "shots": first.run.shots,
+        "rows": first.train_rows,
+        "method": ENTRANTS[first.run.method].title,
+        "metric": first.metric,
+        "mean": round(fmean(scores), 4),
+        "sd": round(stdev(scores), 4) if len(scores) > 1 else None,
+        "seeds": len(scores),
+        "trainable": first.trainable,
+        "seconds": round(seconds, 1),
+        **_reach(group, targets),
+        "rows_per_s": round(fmean(o.rows_seen / o.seconds for o in group), 1) if seconds else None,
+        "peak_mb": round(max(o.peak_bytes for o in group) / 1e6),
+        "artifact_bytes": first.artifact_bytes,
+        "learning_rate": first.run.learning_rate or None,
+        "steps": first.steps,
+        "held_out": round(fmean(o.held_out_score for o in group), 4),
+        "warm_s": round(fmean(o.warm_s for o in group), 1),
+    }
+
+
+def _reach(group: Sequence[Outcome], targets: Targets) -> dict[str, Any]:
+    """How long the method took to where PREFIX_TUNING ended, over the seeds where it got there."""
+    keys = [(o.run.setting, o.run.seed) for o in group]
+    known = [(o, targets[key]) for o, key in zip(group, keys, strict=True) if key in targets]
+    times = [t for o, target in known if (t := seconds_to(o, target)) is not None]
+    return {
+        "reach_s": round(fmean(times), 1) if times else None,
+        "reached": f"{len(times)}/{len(known)}" if known else None,
+    }

@@ -18,7 +18,7 @@ from contest.children import Children, fill
 from contest.plan import SEARCH_DATASET, Choice, Rates, customary, runs, search_base, trials
 from contest.rates import ENTRANTS
 from contest.run import Run
-from report import report
+from report import report, write
 
 
 def main(arguments: list[str]) -> int:
@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
         parser.error(f"no test.jsonl in {options.data} for {', '.join(sorted(unknown))}")
     contest = _Contest(options, found)
     if options.plan:
-        contest.list()
+        contest.show()
         return 0
     failed = 0 if options.report else contest.run()
     contest.report()
@@ -48,10 +48,11 @@ class _Contest:
             tuple(options.methods) if options.methods else None,
             options.rows,
             options.epochs,
+            options.seeds,
         )
         self._trials = [] if options.untuned else list(trials(self._choice))
 
-    def list(self) -> None:
+    def show(self) -> None:
         """Every run, and whether it is in the cache."""
         rates = self._customary() | self._rates()
         for kind, planned in (("trial", self._trials), ("run", self._runs(rates))):
@@ -80,7 +81,10 @@ class _Contest:
         if not outcomes:
             print("no run of the contest is in the cache yet")
             return
-        report("Methods", table.as_rows(outcomes), options.json)
+        for title, rows in table.by_setting(outcomes):
+            report(title, rows)
+        if options.json:
+            write(table.as_rows(outcomes), options.json)
         if options.markdown:
             document.write(options.markdown, outcomes, found, tried)
 
@@ -115,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--untuned", action="store_true", help="no trials: every method's customary rate")
     add("--rows", type=int, help="training rows at most, instead of the plan's")
     add("--epochs", type=int, help="instead of the plan's")
+    add("--seeds", type=int, help="at most, of every dataset")
     add("--device", default="auto", help="auto, cpu, cuda")
     add("--threads", type=int, help="of torch in every run")
     add("--json", type=Path, metavar="FILE", help="write the rows here too")

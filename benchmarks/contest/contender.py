@@ -75,12 +75,12 @@ class Headed:
     """A body with the shared head: pooled, warm-started and held as `sktuning` trains it.
 
     Args:
-        body: the method.
+        body: the method; kept as `body`.
         stage: base and configuration.
     """
 
     def __init__(self, body: Body, stage: Stage) -> None:
-        self._body = body
+        self.body = body
         self._config = stage.config
         size = stage.base.hidden_size
         self._head = nn.Linear(size, stage.config.num_outputs).to(stage.device)
@@ -90,7 +90,7 @@ class Headed:
     @property
     def own(self) -> list[nn.Parameter]:
         """The body's."""
-        return self._body.parameters()
+        return self.body.parameters()
 
     @property
     def head(self) -> list[nn.Parameter]:
@@ -99,11 +99,11 @@ class Headed:
 
     def set_training(self, on: bool) -> None:
         """As the body has it; the head's dropout is the loop's."""
-        self._body.set_training(on)
+        self.body.set_training(on)
 
     def pooled(self, rows: Sequence[EncodedRow]) -> Tensor:
         """What the head reads: means over the texts' own tokens, or the words' first tokens."""
-        return pool(self._body.hidden(rows), rows, self._config)
+        return pool(self.body.hidden(rows), rows, self._config)
 
     def logits(self, rows: Sequence[EncodedRow], keep: Tensor | None = None) -> Tensor:
         """Pooled, dropped out, through the head."""
@@ -133,7 +133,7 @@ class Headed:
     def served(self) -> Mapping[str, Tensor]:
         """The body's and the head."""
         return {
-            **self._body.served(),
+            **self.body.served(),
             "head.weight": self._head.weight.detach(),
             "head.bias": self._head.bias.detach(),
         }

@@ -51,17 +51,10 @@ def write(
     sections = [_INTRODUCTION, _machines([*outcomes, *tried])]
     for setting, groups in table.grouped(outcomes).items():
         name = _file_name(setting)
-        pictures.draw(_title(groups[0][0]), groups, file.parent / PICTURES / name)
+        pictures.draw(table.title(groups[0][0]), groups, file.parent / PICTURES / name)
         sections.append(_section(groups, name))
     sections.append(_search(trials, tried))
     file.write_text("\n".join(sections), encoding="utf-8")
-
-
-def _title(outcome: Outcome) -> str:
-    run = outcome.run
-    base = TITLES.get(run.base, run.base)
-    size = f"{run.shots} rows a label" if run.shots else f"{outcome.train_rows:,} rows"
-    return f"{run.dataset}, {size}, {base}"
 
 
 def _section(groups: Sequence[Sequence[Outcome]], picture: str) -> str:
@@ -71,8 +64,8 @@ def _section(groups: Sequence[Sequence[Outcome]], picture: str) -> str:
         f"{first.metric} on {first.test_rows:,} test rows; {first.held_out_rows} held-out rows; "
         f"{first.virtual_tokens} virtual tokens."
     )
-    title = _title(first)
-    return f"## {title}\n\n{about}\n\n{_table(rows)}\n\n![Learning curves]({PICTURES}/{picture})\n"
+    curves = f"![Learning curves]({PICTURES}/{picture})"
+    return "\n\n".join([f"## {table.title(first)}", about, _table(rows), curves]) + "\n"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -141,8 +134,7 @@ def _machines(outcomes: Sequence[Outcome]) -> str:
 
 
 def _machine(named: Mapping[str, Any]) -> str:
-    hardware = f"{named.pop('processor', '?')}, " if isinstance(named, dict) else ""
-    return hardware + ", ".join(f"{name} {value}" for name, value in named.items())
+    return ", ".join(f"{name} {value}" for name, value in named.items())
 
 
 def _span(days: set[str]) -> str:

@@ -39,7 +39,8 @@ class Choice:
     """What of the plan is wanted; None: all of it.
 
     Attributes:
-        rows, epochs: instead of the plan's own, for a short look.
+        rows, epochs: instead of the plan's own, for a short look, which has no few-shot part.
+        seeds: at most.
     """
 
     bases: tuple[str, ...] = NAMES
@@ -47,11 +48,16 @@ class Choice:
     methods: tuple[str, ...] | None = None
     rows: int | None = None
     epochs: int | None = None
+    seeds: int | None = None
 
-    def wants(self, dataset: str, method: str) -> bool:
-        """Whether both were asked for."""
-        wanted = self.datasets is None or dataset in self.datasets
+    def wants(self, method: str, dataset: str | None = None) -> bool:
+        """Whether the method, and the dataset where one is given, were asked for."""
+        wanted = None in (dataset, self.datasets) or dataset in (self.datasets or ())
         return wanted and (self.methods is None or method in self.methods)
+
+    def wants_part(self, part: "Part") -> bool:
+        """Whether the part makes sense with the rows that were asked for."""
+        return self.rows is None or part.shots is None
 
     def sized(self, run: Run) -> Run:
         """The run with the rows and epochs that were asked for."""
@@ -87,7 +93,7 @@ def trials(choice: Choice) -> Iterator[Run]:
     """Three runs a method, alike but for the learning rate."""
     for base in dict.fromkeys(search_base(base) for base in choice.bases):
         for method, entrant in ENTRANTS.items():
-            if choice.wants(SEARCH_DATASET, method) or _is_wanted(choice, method):
+            if choice.wants(method):
                 for rate in entrant.rates:
                     run = Run(base, SEARCH_DATASET, method, rate, SEARCH_ROWS, SEARCH_EPOCHS)
                     yield choice.sized(run)
@@ -95,12 +101,12 @@ def trials(choice: Choice) -> Iterator[Run]:
 
 def runs(choice: Choice, chosen: Rates, datasets: Sequence[str] | None = None) -> Iterator[Run]:
     """The contest, as far as the rates are chosen."""
-    for part in parts(choice.bases, datasets):
+    for part in filter(choice.wants_part, parts(choice.bases, datasets)):
         for dataset, seeds in part.datasets.items():
             for method in part.methods:
                 rate = chosen.get((search_base(part.base), method))
-                if rate is not None and choice.wants(dataset, method):
-                    for seed in range(_seeds(part, method, seeds)):
+                if rate is not None and choice.wants(method, dataset):
+                    for seed in range(min(_seeds(part, method, seeds), choice.seeds or seeds)):
                         yield choice.sized(_run(part, dataset, method, rate, seed))
 
 
@@ -138,7 +144,3 @@ def _seeds(part: Part, method: str, planned: int) -> int:
 
 def _methods(base: str, methods: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(m for m in methods if base != SMOLLM2 or m not in _ENCODERS_ONLY)
-
-
-def _is_wanted(choice: Choice, method: str) -> bool:
-    return choice.methods is None or method in choice.methods

@@ -1,6 +1,6 @@
 """Outcomes to the rows of the report: one a method and setting, over its seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
@@ -9,6 +9,10 @@ from contest.rates import ENTRANTS, PREFIX
 from contest.run import Outcome
 
 Setting = tuple[str, str, int | None, int | None]
+_NARROW = (
+    *("method", "metric", "mean", "sd", "seeds", "trainable", "seconds", "reach_s", "reached"),
+    *("rows_per_s", "peak_mb", "artifact_bytes", "learning_rate"),
+)
 Targets = Mapping[tuple[Setting, int], float]  # by setting and seed
 
 
@@ -18,6 +22,20 @@ def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
         (o.run.setting, o.run.seed): o.held_out_score for o in outcomes if o.run.method == PREFIX
     }
     return [_row(group, targets) for by_method in grouped(outcomes).values() for group in by_method]
+
+
+def by_setting(outcomes: Sequence[Outcome]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A title and rows narrow enough for a terminal, for every setting."""
+    for groups in grouped(outcomes).values():
+        rows = as_rows([outcome for group in groups for outcome in group])
+        yield title(groups[0][0]), [{name: row[name] for name in _NARROW} for row in rows]
+
+
+def title(outcome: Outcome) -> str:
+    """A setting for people."""
+    run = outcome.run
+    size = f"{run.shots} rows a label" if run.shots else f"{outcome.train_rows:,} rows"
+    return f"{run.dataset}, {size}, {TITLES.get(run.base, run.base)}"
 
 
 def grouped(outcomes: Sequence[Outcome]) -> dict[Setting, list[list[Outcome]]]:

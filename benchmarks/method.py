@@ -15,7 +15,7 @@ from contest import document, search, table
 from contest.bases import NAMES
 from contest.cache import Cache
 from contest.children import Children, fill
-from contest.plan import SEARCH_DATASET, Choice, Rates, customary, runs, search_base, trials
+from contest.plan import Choice, Rates, customary, runs, search_base, trials
 from contest.rates import ENTRANTS
 from contest.run import Run
 from report import report, write
@@ -26,9 +26,9 @@ def main(arguments: list[str]) -> int:
     parser = _parser()
     options = parser.parse_args(arguments)
     found = sorted(path.parent.name for path in options.data.glob("*/test.jsonl"))
-    if unknown := {*(options.only or ()), SEARCH_DATASET} - set(found):
-        parser.error(f"no test.jsonl in {options.data} for {', '.join(sorted(unknown))}")
     contest = _Contest(options, found)
+    if missing := contest.datasets - set(found):
+        parser.error(f"no test.jsonl in {options.data} for {', '.join(sorted(missing))}")
     if options.plan:
         contest.show()
         return 0
@@ -52,9 +52,15 @@ class _Contest:
         )
         self._trials = [] if options.untuned else list(trials(self._choice))
 
+    @property
+    def datasets(self) -> set[str]:
+        """All that is asked for."""
+        planned = [*self._trials, *self._runs(self._customary())]
+        return {*(self._choice.datasets or ()), *(run.dataset for run in planned)}
+
     def show(self) -> None:
         """Every run, and whether it is in the cache."""
-        rates = self._customary() | self._rates()
+        rates = {**self._customary(), **self._rates()}
         for kind, planned in (("trial", self._trials), ("run", self._runs(rates))):
             missing = set(self._cache.missing(planned))
             for run in planned:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 MINILM, SMOLLM2 = "minilm", "smollm2"
 NAMES = (MINILM, SMOLLM2)
-TITLES = {MINILM: "all-MiniLM-L6-v2", SMOLLM2: "SmolLM2-135M"}
+_TITLES = {MINILM: "all-MiniLM-L6-v2", SMOLLM2: "SmolLM2-135M"}
+
+
+def title_of(base: str) -> str:
+    """For people."""
+    return _TITLES.get(base, Path(base).name)
 
 
 def source_of(base: str) -> Path | str | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from contest import pictures, table
-from contest.bases import TITLES
+from contest.bases import title_of
 from contest.rates import ENTRANTS
 from contest.run import Outcome
 from contest.search import Trial
@@ -118,7 +118,7 @@ def _trial(trial: Trial) -> str:
             text = f"**{text}**" + ("\\*" if trial.is_at_the_end else "")
         cells.append(text)
     cells += [""] * (len(ENTRANTS[trial.method].rates) - len(cells))
-    base = TITLES.get(trial.base, trial.base)
+    base = title_of(trial.base)
     return f"| {base} | {ENTRANTS[trial.method].title} | {' | '.join(cells)} |"
 
 

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from contest import rates
 from contest.bases import MINILM, NAMES, SMOLLM2
 from contest.rates import ENTRANTS
-from contest.run import HELD_OUT, Run
+from contest.run import HELD_OUT, POINTS, Run
 
 Rates = Mapping[tuple[str, str], float]  # by base and method
 
 SEARCH_DATASET, SEARCH_ROWS, SEARCH_EPOCHS = "trec", 1000, 3
 _ON_CAUSAL = (rates.SK_PREFIX, rates.SK_PROMPT, rates.PREFIX, rates.LORA, rates.LOGISTIC)
+_IN_FEW = (*_ON_CAUSAL, rates.PROMPT)
+_FEW_SEEDS = {"trec": 3, "sst2": 3, "banking77": 3}
 _ENCODERS_ONLY = frozenset({rates.OWN_HEAD})
+_ONCE = frozenset({rates.FULL, rates.OWN_HEAD})  # one seed says enough of what takes long
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Part:
 
     Attributes:
         datasets: names, each with its number of seeds.
-        rows, shots, epochs, min_steps: as of a `Run`.
+        rows, epochs, shots, min_steps, held_out, points: as of a `Run`.
     """
 
     base: str
@@ -32,6 +35,7 @@ class Part:
     shots: int | None = None
     min_steps: int = 0
     held_out: int | None = HELD_OUT
+    points: int = POINTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +79,26 @@ def parts(bases: Iterable[str], datasets: Sequence[str] | None = None) -> Iterat
         datasets: all that there are, for runs without caps; None: the plan for a processor.
     """
     for base in bases:
+        methods = tuple(m for m in ENTRANTS if base != SMOLLM2 or m not in _ENCODERS_ONLY)
         if datasets is not None:
             seeds = dict.fromkeys(datasets, 3)
-            yield Part(base, seeds, _methods(base, tuple(ENTRANTS)), None, 3, held_out=None)
+            yield Part(base, seeds, methods, rows=None, epochs=3, held_out=None)
+            yield Part(base, _FEW_SEEDS, methods, None, epochs=3, shots=16, min_steps=100)
         elif base == SMOLLM2:
-            yield Part(base, {"trec": 1, "sst2": 1}, _ON_CAUSAL, rows=500, epochs=2)
-            continue
+            # a tenth of the other base's speed: fewer of everything
+            seeds = {"trec": 1, "sst2": 1}
+            yield Part(base, seeds, _ON_CAUSAL, rows=500, epochs=2, held_out=100, points=4)
         else:
-            seeds = {"trec": 3, "sst2": 3, "banking77": 1, "mrpc": 1, "stsb": 1, "wnut17": 1}
-            yield Part(base, seeds, tuple(ENTRANTS), rows=2000, epochs=3)
-        few = tuple(m for m in _methods(base, tuple(ENTRANTS)) if m != rates.FULL)
-        shots = {"trec": 3, "sst2": 3, "banking77": 3}
-        yield Part(base, shots, few, rows=None, epochs=3, shots=16, min_steps=120)
+            yield from _on_processor(base)
+
+
+def _on_processor(base: str) -> Iterator[Part]:
+    """What two cores can do in some hours."""
+    seeds = {"trec": 3, "sst2": 3, "banking77": 1, "mrpc": 1, "stsb": 1, "wnut17": 1}
+    methods = tuple(m for m in ENTRANTS if m != rates.PROMPT_WORDS)
+    yield Part(base, seeds, methods, rows=2000, epochs=3)
+    yield Part(base, {"trec": 1, "sst2": 1}, (rates.PROMPT_WORDS,), rows=2000, epochs=3)
+    yield Part(base, _FEW_SEEDS, _IN_FEW, rows=None, epochs=3, shots=16, min_steps=100)
 
 
 def trials(choice: Choice) -> Iterator[Run]:
@@ -95,8 +107,7 @@ def trials(choice: Choice) -> Iterator[Run]:
         for method, entrant in ENTRANTS.items():
             if choice.wants(method):
                 for rate in entrant.rates:
-                    run = Run(base, SEARCH_DATASET, method, rate, SEARCH_ROWS, SEARCH_EPOCHS)
-                    yield choice.sized(run)
+                    yield choice.sized(_trial(base, method, rate))
 
 
 def runs(choice: Choice, chosen: Rates, datasets: Sequence[str] | None = None) -> Iterator[Run]:
@@ -120,6 +131,12 @@ def customary() -> dict[str, float]:
     return {method: entrant.customary for method, entrant in ENTRANTS.items()}
 
 
+def _trial(base: str, method: str, rate: float) -> Run:
+    """Judged once, at the end, by all held-out rows: a choice among close ones wants many."""
+    size = {"rows": SEARCH_ROWS, "epochs": SEARCH_EPOCHS}
+    return Run(base, SEARCH_DATASET, method, rate, **size, held_out=None, points=1)
+
+
 def _run(part: Part, dataset: str, method: str, rate: float, seed: int) -> Run:
     own = ENTRANTS[method].epochs
     return Run(
@@ -133,14 +150,11 @@ def _run(part: Part, dataset: str, method: str, rate: float, seed: int) -> Run:
         min_steps=part.min_steps,
         seed=seed,
         held_out=part.held_out,
+        points=part.points,
     )
 
 
 def _seeds(part: Part, method: str, planned: int) -> int:
-    """One where nothing is random, and of the method that takes the longest."""
-    once = method == rates.FULL or (method == rates.LOGISTIC and part.shots is None)
-    return 1 if once else planned
-
-
-def _methods(base: str, methods: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(m for m in methods if base != SMOLLM2 or m not in _ENCODERS_ONLY)
+    """One where nothing is random, and for some methods."""
+    is_fixed = method == rates.LOGISTIC and part.shots is None
+    return 1 if is_fixed or method in _ONCE else planned

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 FORMAT = 1  # raised when a run of the same settings would come out differently
-HELD_OUT = 400  # rows that judge at most; more would cost time and tell little
-POINTS = 8  # of a learning curve, after the one before the first step
+HELD_OUT = 200  # rows that a learning curve is judged by, at most: enough to see its course
+POINTS = 6  # of a learning curve, after the one before the first step
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from contest.bases import TITLES
+from contest.bases import title_of
 from contest.plan import Rates, search_base
 from contest.rates import ENTRANTS
 from contest.run import Outcome
@@ -62,7 +62,7 @@ def as_rows(trials: Sequence[Trial]) -> list[dict[str, object]]:
     """The search as flat objects."""
     return [
         {
-            "base": TITLES.get(trial.base, trial.base),
+            "base": title_of(trial.base),
             "method": ENTRANTS[trial.method].title,
             "learning_rate": rate,
             "held_out": round(score, 4),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from contest.bases import TITLES
+from contest.bases import title_of
 from contest.rates import ENTRANTS, PREFIX
 from contest.run import Outcome
 
@@ -35,7 +35,7 @@ def title(outcome: Outcome) -> str:
     """A setting for people."""
     run = outcome.run
     size = f"{run.shots} rows a label" if run.shots else f"{outcome.train_rows:,} rows"
-    return f"{run.dataset}, {size}, {TITLES.get(run.base, run.base)}"
+    return f"{run.dataset}, {size}, {title_of(run.base)}"
 
 
 def grouped(outcomes: Sequence[Outcome]) -> dict[Setting, list[list[Outcome]]]:
@@ -57,7 +57,7 @@ def _row(group: Sequence[Outcome], targets: Targets) -> dict[str, Any]:
     scores = [o.score for o in group]
     seconds = fmean(o.seconds for o in group)
     return {
-        "base": TITLES.get(first.run.base, first.run.base),
+        "base": title_of(first.run.base),
         "dataset": first.run.dataset,
         "shots": first.run.shots,
         "rows": first.train_rows,

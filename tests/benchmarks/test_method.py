@@ -30,9 +30,10 @@ def data(tmp_path: Path) -> Path:
 def method(data: Path, base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "benchmarks" / "method.py"), "--data", str(data)]
     options = ["--cache", str(data / "cache"), "--bases", str(base), "--untuned"]
-    small = ["--rows", "40", "--epochs", "1", "--seeds", "1", "--methods", "prefix-tuning"]
+    small = ["--rows", "40", "--epochs", "1", "--seeds", "1"]
+    one = ["--methods", "prefix-tuning", "--only", "trec"]
     return subprocess.run(
-        [*command, *options, *small, *arguments], capture_output=True, text=True, check=False
+        [*command, *options, *small, *one, *arguments], capture_output=True, text=True, check=False
     )
 
 
@@ -60,6 +61,6 @@ def test_a_report_of_nothing_says_so(data: Path, tiny_bert_folder: Path) -> None
 
 
 def test_a_dataset_that_is_not_there_is_one_clear_line(data: Path, tiny_bert_folder: Path) -> None:
-    done = method(data, tiny_bert_folder, "--only", "poems")
+    done = method(data, tiny_bert_folder, "--only", "sst2", "poems")
     assert done.returncode == 2
-    assert "no test.jsonl" in done.stderr
+    assert "for poems, sst2" in done.stderr

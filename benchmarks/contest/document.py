@@ -35,7 +35,8 @@ base, too.
 - **to PREFIX_TUNING**: seconds until the held-out rows' score was where PREFIX_TUNING's ended with
   the same seed, warm start included, as far as evaluations at fixed steps tell; and in how many of
   the seeds it ever was.
-- **peak**: the most memory of the process while it trained; every run has its own.
+- **peak**: the most memory that the run's own process had while it trained, base and libraries
+  included: the logistic head's is about what they take.
 - **artifact**: what serving needs beside the base, head included, as safetensors.
 """
 _COLUMNS = (

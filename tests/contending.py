@@ -37,6 +37,7 @@ class Staged:
     """A contender that has not been trained, and rows for it."""
 
     stage: Stage
+    dataset: Dataset
     contender: Contender
     examples: list[EncodedExample]
     objective: Objective
@@ -63,4 +64,4 @@ def staged(method: str, case: Case, *, base: FrozenBase | None = None, folder: P
     objective = Objective(stage.config, rows)
     examples = objective.encode(rows, classifier.encoder, 64)
     torch.manual_seed(0)
-    return Staged(stage, build(method, stage), examples, objective)
+    return Staged(stage, dataset, build(method, stage), examples, objective)

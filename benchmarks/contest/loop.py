@@ -32,6 +32,7 @@ class Loop:
     Attributes:
         step: steps done.
         seconds: of the steps and the warm start so far.
+        training: as given.
         warm_s: of the warm start.
         rows_seen: by the steps.
     """
@@ -47,7 +48,7 @@ class Loop:
         self._contender = contender
         self._rows = rows
         self._objective = objective
-        self._training = training
+        self.training = training
         self._device = device
         self.step, self.rows_seen, self.seconds, self.warm_s = 0, 0, 0.0, 0.0
         self._per_epoch = math.ceil(len(rows) / training.batch_size)
@@ -62,7 +63,7 @@ class Loop:
     def run(self, points: int) -> Iterator[int]:
         """Train; yields where a point of the learning curve is due, the last step among them."""
         adam = self._adam()
-        warmup = int(self._training.warmup_ratio * self.num_steps)
+        warmup = int(self.training.warmup_ratio * self.num_steps)
         schedule = get_linear_schedule_with_warmup(adam, warmup, self.num_steps)
         self._contender.set_training(True)
         while self.step < self.num_steps:
@@ -77,7 +78,7 @@ class Loop:
         self._contender.set_training(False)
 
     def _adam(self) -> torch.optim.AdamW:
-        training = self._training
+        training = self.training
         groups = [
             {"params": self._contender.own, "lr": training.learning_rate},
             {"params": self._contender.head, "lr": training.head_learning_rate},
@@ -93,7 +94,7 @@ class Loop:
         loss = self._objective.loss(logits.float(), targets) + self._contender.penalty()
         loss.backward()  # type: ignore[no-untyped-call]
         trained = [*self._contender.own, *self._contender.head]
-        nn.utils.clip_grad_norm_(trained, self._training.max_grad_norm)
+        nn.utils.clip_grad_norm_(trained, self.training.max_grad_norm)
         adam.step()
         adam.zero_grad()
         self.step += 1
@@ -102,16 +103,16 @@ class Loop:
     def _batch(self) -> list[EncodedExample]:
         """A permutation an epoch, the same for every method."""
         epoch, at = divmod(self.step, self._per_epoch)
-        generator = torch.Generator().manual_seed(self._training.seed * 1000 + epoch)
+        generator = torch.Generator().manual_seed(self.training.seed * 1000 + epoch)
         order = torch.randperm(len(self._rows), generator=generator).tolist()
-        size = self._training.batch_size
+        size = self.training.batch_size
         return [self._rows[i] for i in order[at * size : (at + 1) * size]]
 
     def _dropout(self) -> Tensor:
         """One mask a step over the parts of what the head reads, the same for every method."""
-        seed = self._training.seed * 1_000_003 + self.step
+        seed = self.training.seed * 1_000_003 + self.step
         generator = torch.Generator().manual_seed(seed)
-        rate = self._training.head_dropout
+        rate = self.training.head_dropout
         kept = torch.rand(self._contender.head[0].shape[-1], generator=generator) >= rate
         return (kept / (1 - rate)).to(self._device)
 

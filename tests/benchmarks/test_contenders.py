@@ -1,5 +1,6 @@
 """Every method of the method benchmark, on tiny bases: what it reads, and what it trains."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import bases
@@ -11,19 +12,21 @@ from workbench import Case
 
 pytest.importorskip("peft", reason="peft is not installed: it is in the dependency group bench")
 
-from contending import TASKS, Staged, staged
+from contending import PROMPT, TASKS, Staged, staged
 from contest import rates
 from contest.bodies import StockBody
 from contest.contender import Headed
 from contest.judge import Judge
-from contest.methods import RANK
+from contest.methods import RANK, adapter_method
 from contest.rates import ENTRANTS
 from contest.virtual import VirtualBody
 from oracle import Plain
 from tiny_families import BY_NAME
 
+from sktuning.config import AdapterSpec
 from sktuning.errors import UnsupportedBase
 from sktuning.tokens import EncodedRow
+from sktuning.training.trainer import Trainer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*is_gradient_checkpointing.*:FutureWarning"  # PEFT asks transformers the old way
@@ -90,6 +93,21 @@ def test_without_token_types_the_forward_is_that_of_peft(method: str, tmp_path: 
         states = body.peft(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
         seen = body.hidden([row, made.examples[2].row])
     assert torch.allclose(seen.flat[: len(row)], states[0, -len(row) :], atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [rates.SK_PREFIX, rates.SK_PROMPT])
+def test_sk_tuning_is_trained_as_the_product_trains_it(method: str, tmp_path: Path) -> None:
+    made = staged(method, SINGLE, folder=tmp_path)
+    loop = made.loop(method, epochs=2)
+    loop.warm_start()
+    assert list(loop.run(1)) == [4]
+    settings = replace(loop.training, evaluations=1, patience=0)  # so that the last step is kept
+    spec = AdapterSpec(adapter_method(method), prompt_text=PROMPT, training=settings)
+    trainer = Trainer(bases.tiny_bert_base(), made.dataset, spec)
+    assert len([p for p in trainer.run() if p.phase == "training"]) == 4
+    trained = trainer.finish().trainable
+    ours = [*made.contender.own, *made.contender.head]
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(ours, trained.values(), strict=True))
 
 
 def test_lora_begins_as_the_frozen_model(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ the untrained method in place, with the same dropout and the same rate. They see
 the same order and batches, for the same epochs, with the same schedule, clipping and weight decay.
 Only the rate of the method's own parameters differs: it is the best of three on trec, by held-out
 rows; those of MiniLM are SmolLM2's, too. The prompt methods have as many virtual tokens as the SK
-prompt has words; PEFT's choices that are not named are its defaults. SK-Tuning runs through this
-project's packed forward, the others through the stock model, padded to the longest row of the
+prompt has words; LoRA has alpha 16; PEFT's other choices are its defaults. SK-Tuning runs through
+this project's packed forward, the others through the stock model, padded to the longest row of the
 batch, with PyTorch's fused attention. "PEFT's own head" is PEFT as its users have it: its model for
 classification, with a random head and with dropout in the base. Full fine-tuning has dropout in the
 base, too.

@@ -16,7 +16,12 @@ def report(title: str, rows: Sequence[Row], json_file: Path | None = None) -> No
     console = Console(width=160)
     console.print(_on_end(title, rows[0]) if len(rows) == 1 else _table(title, rows))
     if json_file is not None:
-        json_file.write_text(json.dumps(list(rows), indent=1, ensure_ascii=False) + "\n")
+        write(rows, json_file)
+
+
+def write(rows: Sequence[Row], json_file: Path) -> None:
+    """Write `rows` for programs."""
+    json_file.write_text(json.dumps(list(rows), indent=1, ensure_ascii=False) + "\n")
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:

@@ -1,0 +1,83 @@
+"""Runs in child processes: each starts with nothing in memory and leaves nothing behind."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from contest.cache import Cache
+from contest.run import Outcome, Run
+
+_BENCHMARKS = Path(__file__).resolve().parents[1]
+
+
+class RunFailed(Exception):
+    """The child ended without an outcome; the message is the end of what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Children:
+    """Performs runs, one at a time.
+
+    Attributes:
+        data: folder of the datasets' folders.
+        device: as `FrozenBase.load` takes it.
+        threads: of torch; None: as many as it likes.
+    """
+
+    data: Path
+    device: str = "auto"
+    threads: int | None = None
+
+    def __call__(self, run: Run) -> Outcome:
+        """Perform a run.
+
+        Raises:
+            RunFailed: it failed.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "outcome.json"
+            settings = json.dumps(asdict(run))
+            arguments = [settings, str(self.data.resolve()), self.device, str(file)]
+            done = subprocess.run(
+                [sys.executable, "-m", "contest.child", *arguments],
+                cwd=_BENCHMARKS,  # where `contest` is found
+                env={**os.environ, **self._environment()},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if done.returncode:
+                raise RunFailed("\n".join(done.stderr.strip().splitlines()[-3:]))
+            return Outcome.from_json(file.read_text())
+
+    def _environment(self) -> dict[str, str]:
+        return {} if self.threads is None else {"OMP_NUM_THREADS": str(self.threads)}
+
+
+def fill(
+    cache: Cache,
+    runs: Sequence[Run],
+    perform: Callable[[Run], Outcome],
+    say: Callable[[str], None],
+) -> int:
+    """Perform what is missing and keep each outcome at once.
+
+    Returns:
+        How many failed; the others go on.
+    """
+    missing, failed = cache.missing(runs), 0
+    for number, run in enumerate(missing, start=1):
+        try:
+            outcome = perform(run)
+        except RunFailed as error:
+            failed += 1
+            say(f"{number}/{len(missing)} {run}: failed: {error}")
+        else:
+            cache.put(outcome)
+            say(f"{number}/{len(missing)} {run}: {outcome.score:.4f} in {outcome.seconds:.0f} s")
+    return failed

@@ -1,0 +1,166 @@
+"""The method benchmark around its runs: what is planned, kept, chosen and reported."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from contest import document, plan, rates, search, table
+from contest.cache import Cache
+from contest.children import RunFailed, fill
+from contest.loop import plan_epochs
+from contest.plan import Choice
+from contest.rates import ENTRANTS
+from contest.run import Outcome, Point, Run
+
+RUN = Run("minilm", "trec", rates.SK_PREFIX, 5e-3, rows=2000, epochs=3)
+CUSTOMARY = {("minilm", method): rate for method, rate in plan.customary().items()}
+
+
+def outcome(run: Run = RUN, score: float = 0.9, curve: tuple[float, ...] = (0.5, 0.9)) -> Outcome:
+    """As a run would leave it, one second a point."""
+    return Outcome(
+        run=run,
+        metric="accuracy",
+        score=score,
+        curve=tuple(Point(i, float(i), value) for i, value in enumerate(curve)),
+        seconds=10.0,
+        warm_s=1.0,
+        steps=100,
+        rows_seen=3200,
+        train_rows=2000,
+        held_out_rows=400,
+        test_rows=500,
+        trainable=12_345,
+        artifact_bytes=1_500_000,
+        peak_bytes=800_000_000,
+        virtual_tokens=12,
+        machine={"cores": 2, "date": "2026-01-02"},
+    )
+
+
+def test_an_outcome_is_kept_under_its_settings(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache")
+    assert cache.get(RUN) is None
+    cache.put(outcome())
+    assert cache.get(RUN) == outcome()
+    assert cache.get(replace(RUN, seed=1)) is None
+    assert cache.missing([RUN, replace(RUN, epochs=4)]) == [replace(RUN, epochs=4)]
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".json"]
+
+
+def test_what_was_run_is_not_run_again_and_a_failure_stops_nothing(tmp_path: Path) -> None:
+    runs = [replace(RUN, seed=seed) for seed in range(3)]
+    performed: list[int] = []
+
+    def perform(run: Run) -> Outcome:
+        performed.append(run.seed)
+        if run.seed == 1 and len(performed) < 3:
+            raise RunFailed("out of memory")
+        return outcome(run)
+
+    said: list[str] = []
+    assert fill(Cache(tmp_path), runs, perform, said.append) == 1
+    assert "out of memory" in said[1]
+    assert fill(Cache(tmp_path), runs, perform, said.append) == 0
+    assert performed == [0, 1, 2, 1]
+    assert len(Cache(tmp_path).found(runs)) == 3
+
+
+def test_the_plan_waits_for_the_rates() -> None:
+    assert {run.method for run in plan.runs(Choice(), {})} == set()
+    planned = list(plan.runs(Choice(), CUSTOMARY))
+    assert len({run.key for run in planned}) == len(planned)
+    assert {run.method for run in planned} == set(ENTRANTS)
+    causal = {run.method for run in planned if run.base == "smollm2"}
+    assert rates.OWN_HEAD not in causal
+    assert all(run.rows == 500 for run in planned if run.base == "smollm2")
+
+
+def test_a_choice_narrows_the_plan() -> None:
+    choice = Choice(("minilm",), ("mrpc",), (rates.LORA, rates.LOGISTIC), rows=64, epochs=1)
+    lora, logistic = plan.runs(choice, CUSTOMARY)
+    assert (lora.dataset, lora.method, lora.rows, lora.epochs) == ("mrpc", rates.LORA, 64, 1)
+    assert (logistic.method, logistic.epochs) == (rates.LOGISTIC, 0)
+    assert {run.method for run in plan.trials(choice)} == {rates.LORA}
+
+
+def test_without_caps_all_datasets_are_there_with_all_rows() -> None:
+    full = list(plan.runs(Choice(("minilm",)), CUSTOMARY, ["ag_news", "cola"]))
+    whole = [run for run in full if run.shots is None]
+    assert {run.dataset for run in whole} == {"ag_news", "cola"}
+    assert {(run.rows, run.held_out) for run in whole} == {(None, None)}
+
+
+def test_every_method_tries_three_rates_on_trec() -> None:
+    trials = list(plan.trials(Choice()))
+    assert {run.base for run in trials} == {"minilm"}
+    for method, entrant in ENTRANTS.items():
+        tried = [run.learning_rate for run in trials if run.method == method]
+        assert tried == list(entrant.rates)
+        assert len(tried) in (0, 3)
+
+
+def test_the_best_of_three_rates_is_taken_and_an_end_is_said_to_be_one() -> None:
+    low, middle, high = ENTRANTS[rates.LORA].rates
+    runs = [replace(RUN, method=rates.LORA, learning_rate=rate) for rate in (low, middle, high)]
+    scored = [outcome(run, curve=(0.1, s)) for run, s in zip(runs, (0.7, 0.8, 0.8), strict=True)]
+    (trial,) = search.collect(scored)
+    assert (trial.best, trial.is_at_the_end) == (middle, False)
+    assert search.choose([trial], ["minilm"])["minilm", rates.LORA] == middle
+    (unfinished,) = search.collect(scored[:2])
+    assert ("minilm", rates.LORA) not in search.choose([unfinished], ["minilm"])
+    assert [row["chosen"] for row in search.as_rows([trial])] == [False, True, False]
+
+
+def test_a_row_of_the_table_is_a_method_over_its_seeds() -> None:
+    prefix = replace(RUN, method=rates.PREFIX)
+    outcomes = [
+        outcome(RUN, 0.80, (0.5, 0.7, 0.9)),
+        outcome(replace(RUN, seed=1), 0.84, (0.5, 0.6, 0.6)),
+        outcome(prefix, 0.7, (0.4, 0.5, 0.7)),
+        outcome(replace(prefix, seed=1), 0.7, (0.4, 0.5, 0.7)),
+    ]
+    ours, theirs = table.as_rows(outcomes)
+    assert (ours["method"], ours["seeds"], ours["mean"]) == ("SK-prefix", 2, 0.82)
+    assert ours["sd"] == pytest.approx(0.0283)
+    assert (ours["reach_s"], ours["reached"]) == (1.0, "1/2")
+    assert (theirs["reach_s"], theirs["reached"]) == (2.0, "2/2")
+    assert ours["rows_per_s"] == 320.0
+
+
+def test_methods_without_steps_and_without_rivals_have_rows_too() -> None:
+    run = replace(RUN, method=rates.LOGISTIC, epochs=0, learning_rate=0.0)
+    (row,) = table.as_rows([replace(outcome(run), seconds=0.0, rows_seen=0)])
+    absent = [row[name] for name in ("sd", "rows_per_s", "reach_s", "reached", "learning_rate")]
+    assert absent == [None] * 5
+
+
+def test_few_rows_get_more_epochs_and_the_logistic_head_none() -> None:
+    assert plan_epochs(3, 0, 2000, 32) == 3
+    assert plan_epochs(3, 120, 1232, 32) == 4
+    assert plan_epochs(3, 120, 32, 32) == 20
+    assert plan_epochs(0, 120, 32, 32) == 0
+
+
+def test_the_page_has_the_figures_the_search_and_the_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is in the dependency group bench")
+    logistic = replace(RUN, method=rates.LOGISTIC, epochs=0, learning_rate=0.0)
+    outcomes = [outcome(), outcome(replace(RUN, seed=1), 0.8), outcome(logistic, 0.6, (0.5,))]
+    tried = [outcome(replace(RUN, learning_rate=r)) for r in ENTRANTS[rates.SK_PREFIX].rates]
+    page = tmp_path / "method.md"
+    document.write(page, outcomes, search.collect(tried), tried)
+    text = page.read_text()
+    assert "| SK-prefix | 85.0 ± 7.1 | 12,345 | 10.0 |  | 320.0 | 800 | 1.5 MB | 0.005 |" in text
+    assert "**0.002: 90.0**\\*" in text
+    assert "cores 2" in text
+    assert "2026-01-02" in text
+    (picture,) = (tmp_path / "pictures").iterdir()
+    assert f"(pictures/{picture.name})" in text
+    drawn = picture.read_bytes()
+    document.write(page, outcomes, search.collect(tried), tried)
+    assert picture.read_bytes() == drawn
+
+
+def test_a_run_survives_json() -> None:
+    assert Outcome.from_json(json.dumps(json.loads(outcome().to_json()))) == outcome()

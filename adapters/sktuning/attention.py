@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from sktuning.errors import UnsupportedBase
+
 NAME = "sktuning_packed"
 LAYER = "sktuning_layer"  # set on every attention module when the base is probed
 
@@ -102,9 +104,12 @@ def attend(
 
     Returns:
         (1, T, n_heads, D), and no weights.
+
+    Raises:
+        UnsupportedBase: the family's layers do not pass on what our forward gave them.
     """
     if packing is None:
-        raise RuntimeError(f"{NAME} attention was called outside of a packed forward")
+        raise UnsupportedBase(f"{NAME} attention was called without a packing: the family drops it")
     layer = _layer(module, packing)
     if packing.collected is not None:
         packing.collected.append((key[0], value[0]))

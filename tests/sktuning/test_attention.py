@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sktuning.attention import LAYER, attend, group_by_length
+from sktuning.errors import UnsupportedBase
 from sktuning.packed import pack
 from sktuning.rows import Row
 from sktuning.state import PromptState
@@ -92,9 +93,9 @@ def test_gradient_reaches_a_prefix_of_uneven_rows_without_nan() -> None:
     assert kv.grad.abs().sum() > 0
 
 
-def test_attention_outside_of_a_packed_forward_is_an_error() -> None:
+def test_attention_without_a_packing_is_an_error() -> None:
     states = torch.zeros(1, 1, 2, 8)
-    with pytest.raises(RuntimeError, match="packed forward"):
+    with pytest.raises(UnsupportedBase, match="without a packing"):
         attend(Layer(False), states, states, states, None)
 
 

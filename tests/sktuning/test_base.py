@@ -99,3 +99,12 @@ def test_a_prompt_is_read_alone_while_another_thread_runs_the_base(tiny_bert: Fr
         finally:
             ended.set()
         running.result()
+
+
+def test_a_family_that_drops_our_arguments_is_padded() -> None:
+    tokenizer = bases.byte_tokenizer()
+    config = transformers.StableLmConfig(
+        vocab_size=len(tokenizer), num_key_value_heads=4, **bases.WIDTHS
+    )
+    base = FrozenBase.from_model(bases.tiny_model(config), tokenizer, "tiny-stablelm")
+    assert base.path == "padded"

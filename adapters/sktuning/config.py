@@ -9,7 +9,9 @@ from sktuning.errors import ConfigError
 FORMAT = 1  # of adapter_config.json; raised when an older reader would misread it
 MAX_VIRTUAL_TOKENS = 256
 MAX_LABELS = 10_000
-MIN_STEPS, MIN_EPOCHS, MAX_EPOCHS = 600, 3, 20  # of a training whose epochs nobody chose
+# of a training whose epochs nobody chose
+MIN_STEPS, MIN_STEPS_A_LABEL = 600, 15
+MIN_EPOCHS, MAX_EPOCHS = 3, 20
 
 
 class Task(StrEnum):
@@ -224,7 +226,7 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     head_dropout: float = 0.1
     evaluations: int = 10  # of the held-out rows, evenly spread
-    patience: int = 4  # evaluations without improvement before it stops; 0: never
+    patience: int = 6  # evaluations without improvement before it stops; 0: never
     checkpoint_every_s: float = 20.0
     max_length: int = 256  # tokens a row; longer ones are cut and counted
     seed: int = 0
@@ -243,12 +245,13 @@ class TrainingConfig:
                 f"mixed_precision must be auto, no, bf16 or fp16, got {self.mixed_precision!r}"
             )
 
-    def plan_epochs(self, num_rows: int) -> int:
-        """The epochs asked for; else more for few rows, so that there are steps enough to learn."""
+    def plan_epochs(self, num_rows: int, num_labels: int = 0) -> int:
+        """The epochs asked for; else more for few rows or many labels, so that steps suffice."""
         if self.epochs is not None:
             return self.epochs
         steps = -(-num_rows // self.batch_size)
-        return min(max(-(-MIN_STEPS // steps), MIN_EPOCHS), MAX_EPOCHS)
+        wanted = max(MIN_STEPS, MIN_STEPS_A_LABEL * num_labels)
+        return min(max(-(-wanted // steps), MIN_EPOCHS), MAX_EPOCHS)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

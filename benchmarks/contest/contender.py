@@ -11,7 +11,7 @@ from sktuning.classify import pool
 from sktuning.rows import Hidden
 from sktuning.tokens import EncodedRow
 from sktuning.training.objective import EncodedExample, Objective
-from sktuning.training.trainer import WARM_START_ROWS
+from sktuning.training.trainer import warm_start_rows
 from sktuning.training.warmstart import fit_head
 
 WARM_START_BATCH = 64
@@ -120,7 +120,7 @@ class Headed:
         """Fit the head on what the untrained method says of the rows."""
         generator = torch.Generator().manual_seed(self._config.seed)
         order = torch.randperm(len(examples), generator=generator).tolist()
-        kept = [examples[i] for i in order[:WARM_START_ROWS]]
+        kept = [examples[i] for i in order[: warm_start_rows(len(self._config.labels))]]
         kept.sort(key=lambda example: len(example.row))
         targets = objective.join([e.target for e in kept])
         features = self._features([e.row for e in kept])

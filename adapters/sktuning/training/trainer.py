@@ -29,7 +29,7 @@ from sktuning.training.progress import Progress, TrainedAdapter
 from sktuning.training.trainable import Trainable
 from sktuning.training.warmstart import fit_head
 
-WARM_START_ROWS = 4000
+WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 100
 CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
 
@@ -56,7 +56,7 @@ class Trainer:
         checkpoint_dir: Path | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._num_epochs = spec.training.plan_epochs(len(dataset.train))
+        self._num_epochs = spec.training.plan_epochs(len(dataset.train), len(dataset.labels))
         precision = choose_precision(spec.training.mixed_precision, base.device, base.hidden_size)
         self._training = replace(spec.training, epochs=self._num_epochs, mixed_precision=precision)
         self._served = Classifier(base)
@@ -170,7 +170,7 @@ class Trainer:
         began = time.monotonic()
         generator = torch.Generator().manual_seed(self._training.seed)
         order = torch.randperm(len(self._rows), generator=generator).tolist()
-        rows = [self._rows[i] for i in order[:WARM_START_ROWS]]
+        rows = [self._rows[i] for i in order[: warm_start_rows(len(self._config.labels))]]
         rows.sort(key=lambda example: len(example.row))
         with torch.no_grad():
             pooled = [
@@ -321,6 +321,11 @@ def make_config(classifier: Classifier, dataset: Dataset, spec: AdapterSpec) -> 
         pair_template=CAUSAL_PAIR_TEMPLATE if dataset.is_pair and base.is_causal else "",
         seed=spec.training.seed,
     )
+
+
+def warm_start_rows(num_labels: int) -> int:
+    """How many rows the head is fitted to at most before training."""
+    return max(WARM_START_ROWS, WARM_START_ROWS_A_LABEL * num_labels)
 
 
 def count_labels(examples: Sequence[Example]) -> dict[str, int]:

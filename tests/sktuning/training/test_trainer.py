@@ -204,3 +204,12 @@ def test_training_in_bfloat16_serves_in_the_bases_own_dtype(
     assert trained.training.mixed_precision == "bf16"
     metrics = evaluate(Classifier(base), trained.adapter, dataset.held_out)
     assert trained.main_score == metrics["accuracy"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "num_labels", "epochs"),
+    [(400, 3, 20), (4800, 2, 4), (20_000, 2, 3), (9003, 77, 5), (64, 2, 20)],
+)
+def test_epochs_follow_the_rows_and_the_labels(num_rows: int, num_labels: int, epochs: int) -> None:
+    assert TrainingConfig().plan_epochs(num_rows, num_labels) == epochs
+    assert TrainingConfig(epochs=2).plan_epochs(num_rows, num_labels) == 2

@@ -17,7 +17,6 @@ PIP := $(PY) -m pip --disable-pip-version-check
 PIP_VERSION := 26.2.1
 INSTALLED := $(VENV)/.installed
 TEST_BASE := $(VENV)/.test-base
-BENCH_TOOLS := $(VENV)/.bench-tools
 
 .PHONY: help install demo test lint types format bench docs deploy-check deploy-e2e clean
 
@@ -43,7 +42,7 @@ format: $(INSTALLED) ## let ruff fix and format
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(BENCH_TOOLS) $(TEST_BASE)) ## a script of benchmarks/ (BENCH=tasks, method, hot_swap, faults, many_adapters)
+bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(TEST_BASE)) ## a script of benchmarks/ (BENCH=tasks, method, hot_swap, faults, many_adapters)
 	@$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 docs: $(INSTALLED) ## write the generated pages of docs/
@@ -79,11 +78,6 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "installing the pinned dependencies (minutes, the first time)"
 	@$(PIP) install --quiet pip==$(PIP_VERSION)
 	@$(PIP) install --quiet --constraint constraints.txt --editable . --group dev
-	@touch $@
-
-# What benchmarks/method.py compares with, and draws with.
-$(BENCH_TOOLS): $(INSTALLED)
-	@$(PIP) install --quiet --constraint constraints.txt --group bench
 	@touch $@
 
 # The causal base of the tests. It says that it needs packages that only its own commands use.

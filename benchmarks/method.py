@@ -3,7 +3,7 @@
 First every method chooses one of three learning rates on trec; then all of them train on every
 dataset with the same head, rows, batches, epochs and schedule. Each run has a process of its own
 and is kept in the cache by its settings: what is there is not run again, so the contest can be
-stopped, continued and done in parts. Needs the dependency group `bench`.
+stopped, continued and done in parts. Needs the development tools.
 """
 
 import argparse

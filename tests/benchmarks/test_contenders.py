@@ -7,11 +7,6 @@ import bases
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
-from workbench import Case
-
-pytest.importorskip("peft", reason="peft is not installed: it is in the dependency group bench")
-
 from contending import PROMPT, TASKS, Staged, staged
 from contest import rates
 from contest.bodies import StockBody
@@ -22,6 +17,8 @@ from contest.rates import ENTRANTS
 from contest.virtual import VirtualBody
 from oracle import Plain
 from tiny_families import BY_NAME
+from torch import Tensor
+from workbench import Case
 
 from sktuning.config import AdapterSpec
 from sktuning.errors import UnsupportedBase

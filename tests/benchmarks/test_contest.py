@@ -144,7 +144,6 @@ def test_few_rows_get_more_epochs_and_the_logistic_head_none() -> None:
 
 
 def test_the_page_has_the_figures_the_search_and_the_pictures(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="matplotlib is in the dependency group bench")
     logistic = replace(RUN, method=rates.LOGISTIC, epochs=0, learning_rate=0.0)
     outcomes = [outcome(), outcome(replace(RUN, seed=1), 0.8), outcome(logistic, 0.6, (0.5,))]
     tried = [outcome(replace(RUN, learning_rate=r)) for r in ENTRANTS[rates.SK_PREFIX].rates]

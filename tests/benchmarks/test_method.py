@@ -38,7 +38,6 @@ def method(data: Path, base: Path, *arguments: str) -> subprocess.CompletedProce
 
 
 def test_a_run_is_done_once_and_reported_from_the_cache(data: Path, tiny_bert_folder: Path) -> None:
-    pytest.importorskip("peft", reason="peft is not installed: it is in the dependency group bench")
     done = method(data, tiny_bert_folder)
     assert (done.returncode, done.stderr) == (0, "")
     assert "#0: " in done.stdout

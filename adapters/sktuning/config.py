@@ -10,7 +10,7 @@ FORMAT = 1  # of adapter_config.json; raised when an older reader would misread 
 MAX_VIRTUAL_TOKENS = 256
 MAX_LABELS = 10_000
 # of a training whose epochs nobody chose
-MIN_STEPS, MIN_STEPS_A_LABEL = 600, 15
+MIN_STEPS, MIN_STEPS_A_LABEL = 600, 20
 MIN_EPOCHS, MAX_EPOCHS = 3, 20
 
 

@@ -29,7 +29,7 @@ from sktuning.training.progress import Progress, TrainedAdapter
 from sktuning.training.trainable import Trainable
 from sktuning.training.warmstart import fit_head
 
-WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 100
+WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 120
 CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
 

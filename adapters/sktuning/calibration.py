@@ -19,7 +19,7 @@ from sktuning.data import Target
 from sktuning.decode import DEFAULT_THRESHOLD, Array, probabilities
 from sktuning.metrics import score, truth
 
-RISKS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+RISKS: Final = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 CONFIDENCE: Final = 0.9  # that the share of wrong answers is below the risk
 NUM_BINS: Final = 15
 NUM_FOLDS: Final = 5

@@ -59,7 +59,7 @@ def test_the_tour_of_the_readme_does_what_it_says(url: str, workplace: Path) -> 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     stops = re.findall(r"<!-- tour -->\n```sh\n(.*?)```", readme, re.DOTALL)
     outputs = [_run(stop, url, workplace) for stop in stops]
-    train, batch, pairs, fan_out, versions, transfer, operate = outputs
+    train, batch, pairs, fan_out, risk, versions, transfer, operate = outputs
 
     assert "event: " in train
     assert '"state":"succeeded"' in train.replace(" ", "")
@@ -67,6 +67,7 @@ def test_the_tour_of_the_readme_does_what_it_says(url: str, workplace: Path) -> 
     assert batch.count('"error"') == 1  # the empty text of the batch, and nothing else
     assert '"task":"single-label"' in pairs.replace(" ", "")
     assert [a["adapter"] for a in json.loads(fan_out)["adapters"]] == ["sentiment", "intent"]
+    assert '"label"' in risk
     assert _prod_versions(versions) == [2, 1, 1]
     assert '"name":"copied"' in transfer.replace(" ", "")
     assert "skhost_requests_total" in operate

@@ -116,7 +116,7 @@ def test_the_metrics_promise_no_more_than_fresh_rows_show() -> None:
 
 def test_a_risk_level_holds_on_fresh_rows() -> None:
     config, _ = calibrate(SINGLE, *_choices(3000, overconfidence=2.0))
-    assert [level.risk for level in config.risk_levels][-1] == 0.2
+    assert [level.risk for level in config.risk_levels][-1] == 0.3
     fresh = confidences([config] * 3000, *_choices(3000, overconfidence=2.0, seed=1))
     for level in config.risk_levels:
         assert _error_above(level.threshold, fresh) <= level.risk * 1.25

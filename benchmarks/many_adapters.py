@@ -37,6 +37,7 @@ from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
 from sktuning.config import AdapterSpec, TrainingConfig
 from sktuning.data import Example, TextInput
+from sktuning.decode import probabilities
 from sktuning.heads import Head
 from sktuning.state import PromptState
 from sktuning.training.progress import TrainedAdapter
@@ -179,8 +180,9 @@ def is_right(classifier: Classifier, first: TrainedAdapter, answer: Answer) -> b
     """Whether the answer is what that adapter says here, alone."""
     adapter = vary(first.adapter, int(answer.name.rpartition("-")[2]))
     row = classifier.encoder.encode([TextInput(answer.text)], adapter.config)[0]
-    logits = torch.tensor(classifier.logits([(row, adapter)])[0])  # type: ignore[list-item]
-    expected = dict(zip(adapter.config.labels, logits.softmax(-1).tolist(), strict=True))
+    logits = classifier.logits([(row, adapter)])[0]  # type: ignore[list-item]
+    probs = probabilities(adapter.config, logits)
+    expected = dict(zip(adapter.config.labels, probs.tolist(), strict=True))
     seen = answer.body["results"][0]["scores"]
     return all(abs(expected[label] - seen[label]) < TOLERANCE for label in expected)
 

@@ -14,7 +14,7 @@ from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, Task
 from sktuning.data import Example, Target
 from sktuning.decode import Array
-from sktuning.evaluate import BATCH_TOKENS, batches
+from sktuning.logits import BATCH_TOKENS, batches
 from sktuning.metrics import score
 from sktuning.tokens import EncodedRow
 

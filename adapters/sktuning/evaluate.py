@@ -1,6 +1,6 @@
-"""An adapter over labelled examples: its logits in batches, and how good its answers are."""
+"""An adapter over labelled examples: how good its answers are, and how far to trust them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,12 +10,11 @@ from sktuning.classify import Classifier
 from sktuning.data import Example, Target
 from sktuning.decode import Array
 from sktuning.errors import DataError
+from sktuning.logits import BATCH_TOKENS, logits_of
 from sktuning.metrics import MAIN_METRIC, scalars, score
 from sktuning.tokens import EncodedRow
 
-__all__ = ["MAIN_METRIC", "batches", "calibrate", "evaluate", "logits_of", "scalars", "score"]
-
-BATCH_TOKENS = 4096
+__all__ = ["MAIN_METRIC", "calibrate", "evaluate", "scalars", "score"]
 
 
 def evaluate(
@@ -89,32 +88,3 @@ def _answer(
     usable = [row for row, _ in kept]
     logits = logits_of(classifier, adapter, usable, batch_tokens=batch_tokens)
     return _Answered(logits, [e.target for _, e in kept], len(examples) - len(kept))
-
-
-def logits_of(
-    classifier: Classifier,
-    adapter: Adapter,
-    rows: Sequence[EncodedRow],
-    *,
-    batch_tokens: int = BATCH_TOKENS,
-) -> list[Array]:
-    """The logits of each row, in the order given; forwards of rows of like length."""
-    found: dict[int, Array] = {}
-    for batch in batches([classifier.cost(row, adapter) for row in rows], batch_tokens):
-        answers = classifier.logits([(rows[i], adapter) for i in batch])
-        found.update(zip(batch, answers, strict=True))
-    return [found[i] for i in range(len(rows))]
-
-
-def batches(costs: Sequence[int], limit: int) -> Iterator[list[int]]:
-    """Indices of `costs`, cheap ones first, in groups of at most `limit`, or one alone above it."""
-    batch: list[int] = []
-    total = 0
-    for i in sorted(range(len(costs)), key=costs.__getitem__):
-        if batch and total + costs[i] > limit:
-            yield batch
-            batch, total = [], 0
-        batch.append(i)
-        total += costs[i]
-    if batch:
-        yield batch

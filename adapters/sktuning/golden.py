@@ -16,7 +16,7 @@ from sktuning.config import AdapterConfig, Task
 from sktuning.data import Example, Target, TextInput
 from sktuning.decode import Array, decide, probabilities, thresholds
 from sktuning.errors import ArtifactCorrupt, DataError, InputError, SelfTestFailed
-from sktuning.evaluate import logits_of
+from sktuning.logits import logits_of
 from sktuning.tokens import EncodedRow
 
 FORMAT = 1

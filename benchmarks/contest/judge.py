@@ -11,7 +11,7 @@ from sktuning.classify import split_by_row
 from sktuning.config import AdapterConfig, Task
 from sktuning.data import Example, Target
 from sktuning.decode import Array
-from sktuning.evaluate import batches
+from sktuning.logits import batches
 from sktuning.metrics import score
 from sktuning.tokens import EncodedRow, Encoder
 from sktuning.training.objective import Scale

@@ -14,7 +14,8 @@ from sktuning.config import Task
 from sktuning.data import Example, TextInput
 from sktuning.decode import decide
 from sktuning.errors import DataError
-from sktuning.evaluate import batches, evaluate, logits_of
+from sktuning.evaluate import evaluate
+from sktuning.logits import batches, logits_of
 from sktuning.tokens import EncodedRow
 
 

@@ -49,6 +49,7 @@ class _Contest:
             options.rows,
             options.epochs,
             options.seeds,
+            options.dtype,
         )
         self._trials = [] if options.untuned else list(trials(self._choice))
 
@@ -73,8 +74,8 @@ class _Contest:
         """Trials first, then with their rates the contest; how many failed."""
         options = self._options
         perform = Children(options.data, options.device, options.threads)
-        failed = fill(self._cache, self._trials, perform, _say)
-        return failed + fill(self._cache, self._runs(self._rates()), perform, _say)
+        failed = fill(self._cache, self._trials, perform, _say, options.jobs)
+        return failed + fill(self._cache, self._runs(self._rates()), perform, _say, options.jobs)
 
     def report(self) -> None:
         """Search and contest as tables, and to the files that were named."""
@@ -127,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--epochs", type=int, help="instead of the plan's")
     add("--seeds", type=int, help="at most, of every dataset")
     add("--device", default="auto", help="auto, cpu, cuda")
+    add("--dtype", default="bfloat16", help="of the frozen bases: bfloat16, float32")
+    add("--jobs", type=int, default=1, help="runs at a time; use --threads so that they fit")
     add("--threads", type=int, help="of torch in every run")
     add("--json", type=Path, metavar="FILE", help="write the rows here too")
     add("--markdown", type=Path, metavar="FILE", help="write a page, with pictures beside it")

@@ -45,7 +45,8 @@ class StockBody:
     Args:
         model: takes what transformers' models take.
         served: what of it serving needs.
-        drops_out: whether it trains with the dropout of its configuration.
+        is_whole: whether all of it is trained: with the dropout of its configuration, and in
+            mixed precision where the frozen bases are in a shorter format.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class StockBody:
         stage: Stage,
         served: Callable[[], Mapping[str, Tensor]] = dict,
         *,
-        drops_out: bool = False,
+        is_whole: bool = False,
     ) -> None:
         self._model = model
         self._stage = stage
         self._served = served
-        self._drops_out = drops_out
+        self._is_whole = is_whole
 
     def hidden(self, rows: Sequence[EncodedRow]) -> Hidden:
         """One padded forward."""
@@ -67,7 +68,8 @@ class StockBody:
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if self._stage.base.uses_token_types:
             inputs["token_type_ids"] = batch.type_ids
-        return batch.own(self._model(**inputs).last_hidden_state)
+        with self._stage.autocast(self._is_whole):
+            return batch.own(self._model(**inputs).last_hidden_state)
 
     def parameters(self) -> list[nn.Parameter]:
         """Whatever is not frozen."""
@@ -75,7 +77,7 @@ class StockBody:
 
     def set_training(self, on: bool) -> None:
         """Dropout in a frozen base would only be noise."""
-        self._model.train(on and self._drops_out)
+        self._model.train(on and self._is_whole)
 
     def served(self) -> Mapping[str, Tensor]:
         """What was given."""

@@ -33,7 +33,7 @@ def perform(run: Run, data: Path, device: str = "auto") -> Outcome:
     """Train and judge."""
     dataset = read_subject(data, run)
     source = source_of(run.base)
-    base = FrozenBase.load(source, device=device)
+    base = FrozenBase.load(source, device=device, dtype=run.dtype)
     training = _training(run, len(dataset.train))
     spec = AdapterSpec(method=adapter_method(run.method), training=training)
     classifier = Classifier(base)

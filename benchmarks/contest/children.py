@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ class RunFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Children:
-    """Performs runs, one at a time.
+    """Performs runs, each in a process of its own.
 
     Attributes:
         data: folder of the datasets' folders.
@@ -64,20 +65,24 @@ def fill(
     runs: Sequence[Run],
     perform: Callable[[Run], Outcome],
     say: Callable[[str], None],
+    jobs: int = 1,
 ) -> int:
-    """Perform what is missing and keep each outcome at once.
+    """Perform what is missing, `jobs` at a time, and keep each outcome at once.
 
     Returns:
         How many failed; the others go on.
     """
     missing, failed = cache.missing(runs), 0
-    for number, run in enumerate(missing, start=1):
-        try:
-            outcome = perform(run)
-        except RunFailed as error:
-            failed += 1
-            say(f"{number}/{len(missing)} {run}: failed: {error}")
-        else:
-            cache.put(outcome)
-            say(f"{number}/{len(missing)} {run}: {outcome.score:.4f} in {outcome.seconds:.0f} s")
+    with ThreadPoolExecutor(jobs) as pool:
+        started = {pool.submit(perform, run): run for run in missing}
+        for number, done in enumerate(as_completed(started), start=1):
+            prefix = f"{number}/{len(missing)} {started[done]}"
+            try:
+                outcome = done.result()
+            except RunFailed as error:
+                failed += 1
+                say(f"{prefix}: failed: {error}")
+            else:
+                cache.put(outcome)
+                say(f"{prefix}: {outcome.score:.4f} in {outcome.seconds:.0f} s")
     return failed

@@ -12,7 +12,7 @@ from sktuning.rows import Hidden
 from sktuning.tokens import EncodedRow
 from sktuning.training.objective import EncodedExample, Objective
 from sktuning.training.trainer import warm_start_rows
-from sktuning.training.warmstart import fit_head
+from sktuning.training.warmstart import fit_head, fold
 
 WARM_START_BATCH = 64
 
@@ -85,6 +85,7 @@ class Headed:
         size = stage.base.hidden_size
         self._head = nn.Linear(size, stage.config.num_outputs).to(stage.device)
         self._l2 = 0.0
+        self._mean = torch.zeros(size, device=stage.device)
         self._deviation = torch.ones(size, device=stage.device)
 
     @property
@@ -106,15 +107,14 @@ class Headed:
         return pool(self.body.hidden(rows), rows, self._config)
 
     def logits(self, rows: Sequence[EncodedRow], keep: Tensor | None = None) -> Tensor:
-        """Pooled, dropped out, through the head."""
-        pooled = self.pooled(rows)
-        logits: Tensor = self._head(pooled if keep is None else pooled * keep)
+        """Pooled, standardised, dropped out, through the head."""
+        features = (self.pooled(rows) - self._mean) / self._deviation
+        logits: Tensor = self._head(features if keep is None else features * keep)
         return logits
 
     def penalty(self) -> Tensor:
         """The warm start's hold on the head goes on, see `sktuning.training.trainable`."""
-        scaled: Tensor = self._head.weight * self._deviation
-        return self._l2 * scaled.square().sum() / 2
+        return self._l2 * self._head.weight.square().sum() / 2
 
     def warm_start(self, examples: Sequence[EncodedExample], objective: Objective) -> None:
         """Fit the head on what the untrained method says of the rows."""
@@ -126,17 +126,17 @@ class Headed:
         features = self._features([e.row for e in kept])
         fitted = fit_head(features, targets, objective.loss, self._config.num_outputs)
         with torch.no_grad():
-            self._head.weight.copy_(fitted.head.weight)
-            self._head.bias.copy_(fitted.head.bias)
-        self._l2, self._deviation = fitted.l2, fitted.deviation.to(self._deviation.device)
+            self._head.weight.copy_(fitted.weight)
+            self._head.bias.copy_(fitted.bias)
+            self._mean.copy_(fitted.mean)
+            self._deviation.copy_(fitted.deviation)
+        self._l2 = fitted.l2
 
     def served(self) -> Mapping[str, Tensor]:
         """The body's and the head."""
-        return {
-            **self.body.served(),
-            "head.weight": self._head.weight.detach(),
-            "head.bias": self._head.bias.detach(),
-        }
+        tensors = (self._head.weight, self._head.bias, self._mean, self._deviation)
+        head = fold(*(tensor.detach() for tensor in tensors))
+        return {**self.body.served(), "head.weight": head.weight, "head.bias": head.bias}
 
     @torch.no_grad()
     def _features(self, rows: Sequence[EncodedRow]) -> Tensor:

@@ -43,7 +43,7 @@ def _frozen(stage: Stage) -> Contender:
 
 def _full(stage: Stage) -> Contender:
     model = stage.stock().float().requires_grad_(True)
-    return Headed(StockBody(model, stage, model.state_dict, drops_out=True), stage)
+    return Headed(StockBody(model, stage, model.state_dict, is_whole=True), stage)
 
 
 def _lora(stage: Stage) -> Contender:

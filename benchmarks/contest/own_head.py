@@ -65,7 +65,8 @@ class OwnHead:
         inputs = {"input_ids": batch.ids, "attention_mask": batch.mask}
         if self._stage.base.uses_token_types:
             inputs["token_type_ids"] = batch.type_ids
-        logits: Tensor = self._model(**inputs).logits
+        with self._stage.autocast():
+            logits: Tensor = self._model(**inputs).logits
         if self._stage.config.task is Task.TOKENS:  # (B, T, C): the words' first tokens
             return pool(batch.own(logits), rows, self._stage.config)
         return logits
@@ -89,7 +90,7 @@ def _build(stage: Stage, options: PrefixTuningConfig) -> PeftModel:
             stage.location,
             num_labels=stage.config.num_outputs,
             attn_implementation="sdpa",
-            dtype=stage.base.dtype,
+            dtype=torch.float32,
         )
     return wrap(model.requires_grad_(False), options)
 

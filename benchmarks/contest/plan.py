@@ -13,9 +13,11 @@ Rates = Mapping[tuple[str, str], float]  # by base and method
 SEARCH_DATASET, SEARCH_ROWS, SEARCH_EPOCHS = "trec", 1000, 3
 _ON_CAUSAL = (rates.SK_PREFIX, rates.SK_PROMPT, rates.PREFIX, rates.LORA, rates.LOGISTIC)
 _IN_FEW = (*_ON_CAUSAL, rates.PROMPT)
-_FEW_SEEDS = {"trec": 3, "sst2": 3, "banking77": 3}
+_FEW_SEEDS = {"trec": 3, "sst2": 3, "banking77": 1}
 _ENCODERS_ONLY = frozenset({rates.OWN_HEAD})
-_ONCE = frozenset({rates.FULL, rates.OWN_HEAD})  # one seed says enough of what takes long
+# one seed says enough of what takes long
+_ONCE = frozenset({rates.FULL, rates.OWN_HEAD, rates.PROMPT, rates.P_TUNING})
+_SIDE = (rates.PROMPT_WORDS, rates.OWN_HEAD, rates.FULL)  # beside the contest proper: two datasets
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ class Choice:
     Attributes:
         rows, epochs: instead of the plan's own, for a short look, which has no few-shot part.
         seeds: at most.
+        dtype: of the frozen bases.
     """
 
     bases: tuple[str, ...] = NAMES
@@ -53,6 +56,7 @@ class Choice:
     rows: int | None = None
     epochs: int | None = None
     seeds: int | None = None
+    dtype: str = "bfloat16"
 
     def wants(self, method: str, dataset: str | None = None) -> bool:
         """Whether the method, and the dataset where one is given, were asked for."""
@@ -69,7 +73,7 @@ class Choice:
         # the logistic head has no epochs, however many are asked for
         epochs = self.epochs if self.epochs and run.epochs else run.epochs
         steps = 0 if self.epochs else run.min_steps
-        return replace(run, rows=rows, epochs=epochs, min_steps=steps)
+        return replace(run, rows=rows, epochs=epochs, min_steps=steps, dtype=self.dtype)
 
 
 def parts(bases: Iterable[str], datasets: Sequence[str] | None = None) -> Iterator[Part]:
@@ -95,9 +99,9 @@ def parts(bases: Iterable[str], datasets: Sequence[str] | None = None) -> Iterat
 def _on_processor(base: str) -> Iterator[Part]:
     """What two cores can do in some hours."""
     seeds = {"trec": 3, "sst2": 3, "banking77": 1, "mrpc": 1, "stsb": 1, "wnut17": 1}
-    methods = tuple(m for m in ENTRANTS if m != rates.PROMPT_WORDS)
+    methods = tuple(m for m in ENTRANTS if m not in _SIDE)
     yield Part(base, seeds, methods, rows=2000, epochs=3)
-    yield Part(base, {"trec": 1, "sst2": 1}, (rates.PROMPT_WORDS,), rows=2000, epochs=3)
+    yield Part(base, {"trec": 1, "sst2": 1}, _SIDE, rows=2000, epochs=3)
     yield Part(base, _FEW_SEEDS, _IN_FEW, rows=None, epochs=3, shots=16, min_steps=100)
 
 
@@ -133,8 +137,8 @@ def customary() -> dict[str, float]:
 
 def _trial(base: str, method: str, rate: float) -> Run:
     """Judged once, at the end, by all held-out rows: a choice among close ones wants many."""
-    size = {"rows": SEARCH_ROWS, "epochs": SEARCH_EPOCHS}
-    return Run(base, SEARCH_DATASET, method, rate, **size, held_out=None, points=1)
+    rows, epochs = SEARCH_ROWS, SEARCH_EPOCHS
+    return Run(base, SEARCH_DATASET, method, rate, rows, epochs, held_out=None, points=1)
 
 
 def _run(part: Part, dataset: str, method: str, rate: float, seed: int) -> Run:

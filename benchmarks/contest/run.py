@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-FORMAT = 1  # raised when a run of the same settings would come out differently
+FORMAT = 2  # raised when a run of the same settings would come out differently
 HELD_OUT = 200  # rows that a learning curve is judged by, at most: enough to see its course
 POINTS = 6  # of a learning curve, after the one before the first step
 
@@ -24,6 +24,7 @@ class Run:
         min_steps: so few rows that the epochs are fewer steps get more epochs.
         held_out: held-out rows at most; None: all.
         points: evaluations of the held-out rows, evenly spread over the steps.
+        dtype: of the frozen base; what is trained is in float32.
     """
 
     base: str
@@ -37,6 +38,7 @@ class Run:
     seed: int = 0
     held_out: int | None = HELD_OUT
     points: int = POINTS
+    dtype: str = "float32"
     format: int = FORMAT
 
     @property

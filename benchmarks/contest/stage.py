@@ -44,6 +44,11 @@ class Stage:
         """The prompt's words as the base understands them."""
         return self.classifier.semantics.get(self.config.prompt_text)
 
+    def autocast(self, wanted: bool = True) -> torch.autocast:
+        """Mixed precision for models of float32, where the frozen base is in a shorter format."""
+        dtype = self.base.dtype
+        return torch.autocast(self.device.type, dtype, wanted and dtype is not torch.float32)
+
     def stock(self) -> Any:
         """The base's own model with the attention that transformers has for it.
 

@@ -11,13 +11,14 @@ from sktuning.heads import Head
 from sktuning.methods import make_encoder
 from sktuning.semantics import Semantics
 from sktuning.tokens import EncodedRow
-from sktuning.training.warmstart import FittedHead
+from sktuning.training.warmstart import FittedHead, fold
 
 
 class Trainable(nn.Module):
     """Rows to logits through the frozen base; the base itself is not among the parameters."""
 
     l2: Tensor
+    mean: Tensor
     deviation: Tensor
 
     def __init__(self, classifier: Classifier, semantics: Semantics, config: AdapterConfig) -> None:
@@ -25,17 +26,20 @@ class Trainable(nn.Module):
         base = classifier.base
         torch.manual_seed(config.seed)
         self.encoder = make_encoder(base, semantics, config)
-        self.head = nn.Linear(base.hidden_size, config.num_outputs).to(base.device)
+        size = base.hidden_size
+        # on standardised features, so that one learning rate suits the states of every base
+        self.head = nn.Linear(size, config.num_outputs).to(base.device)
+        self.register_buffer("mean", torch.zeros(size, device=base.device))
+        self.register_buffer("deviation", torch.ones(size, device=base.device))
         # the penalty that suited the warm-started head goes on holding it
         self.register_buffer("l2", torch.zeros((), device=base.device))
-        self.register_buffer("deviation", torch.ones(base.hidden_size, device=base.device))
         self._classifier = classifier
         self._config = config
 
     def forward(self, rows: Sequence[EncodedRow], keep: Tensor | None = None) -> Tensor:
-        """Logits (R, C), or (known words, C); `keep` scales the pooled vector's parts (dropout)."""
-        pooled = self.pooled(rows)
-        logits: Tensor = self.head(pooled if keep is None else pooled * keep)
+        """Logits (R, C), or (known words, C); `keep` scales the features (dropout)."""
+        features = (self.pooled(rows) - self.mean) / self.deviation
+        logits: Tensor = self.head(features if keep is None else features * keep)
         return logits
 
     def pooled(self, rows: Sequence[EncodedRow]) -> Tensor:
@@ -45,21 +49,19 @@ class Trainable(nn.Module):
         return pool(hidden, rows, self._config)
 
     def penalty(self) -> Tensor:
-        """What is added to the loss for weight on the (standardised) features."""
-        scaled: Tensor = self.head.weight * self.deviation
-        return self.l2 * scaled.square().sum() / 2
+        """What is added to the loss for the head's weight."""
+        return self.l2 * self.head.weight.square().sum() / 2
 
     def set_head(self, fitted: FittedHead) -> None:
         """Put fitted weights into the head."""
         with torch.no_grad():
-            self.head.weight.copy_(fitted.head.weight)
-            self.head.bias.copy_(fitted.head.bias)
-            self.l2.fill_(fitted.l2)
+            self.head.weight.copy_(fitted.weight)
+            self.head.bias.copy_(fitted.bias)
+            self.mean.copy_(fitted.mean)
             self.deviation.copy_(fitted.deviation)
+            self.l2.fill_(fitted.l2)
 
     def served_head(self) -> Head:
-        """The head as constants."""
-        return Head(
-            self.head.weight.detach().float().cpu().clone(),
-            self.head.bias.detach().float().cpu().clone(),
-        )
+        """The head as constants, on the features as they are."""
+        tensors = (self.head.weight, self.head.bias, self.mean, self.deviation)
+        return fold(*(tensor.detach().float().cpu() for tensor in tensors))

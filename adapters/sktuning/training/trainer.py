@@ -30,6 +30,7 @@ from sktuning.training.trainable import Trainable
 from sktuning.training.warmstart import fit_head
 
 WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 120
+CHECKPOINT_FORMAT = 2  # raised when what is trained has other tensors: older ones start again
 CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
 
@@ -345,7 +346,8 @@ def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _fingerprint(config: AdapterConfig, spec: AdapterSpec, dataset: Dataset) -> str:
     """Tells one training from another, so that a stale checkpoint is never continued."""
-    digest = hashlib.sha256(repr((config.to_dict(), spec.training.to_dict())).encode())
+    settings = (CHECKPOINT_FORMAT, config.to_dict(), spec.training.to_dict())
+    digest = hashlib.sha256(repr(settings).encode())
     for example in dataset.train:
         digest.update(repr((example.input, example.target)).encode())
     return digest.hexdigest()

@@ -17,17 +17,31 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (N, C) against targets (N
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedHead:
-    """A head and the penalty that suited it.
+    """A head on standardised features, and the penalty that suited it.
 
     Attributes:
-        head: as it starts.
-        l2: strength of the penalty on the weights of the standardised features.
-        deviation: of each feature, (H,); weight times deviation is what is penalised.
+        weight: (C, H), of features less `mean` over `deviation`.
+        bias: (C,).
+        l2: strength of the penalty on the weight.
+        mean, deviation: of each feature, (H,).
     """
 
-    head: Head
+    weight: Tensor
+    bias: Tensor
     l2: float
+    mean: Tensor
     deviation: Tensor
+
+    @property
+    def head(self) -> Head:
+        """The same head on the features as they are."""
+        return fold(self.weight, self.bias, self.mean, self.deviation)
+
+
+def fold(weight: Tensor, bias: Tensor, mean: Tensor, deviation: Tensor) -> Head:
+    """A head on standardised features as one on the features themselves."""
+    folded = weight / deviation
+    return Head(folded, bias - folded @ mean)
 
 
 def fit_head(
@@ -51,8 +65,7 @@ def fit_head(
     standard = (features - mean) / deviation
     l2 = _choose(standard, targets, loss, num_outputs, strengths)
     weight, bias = _fit(standard, targets, loss, num_outputs, l2)
-    folded = weight / deviation
-    return FittedHead(Head(folded, bias - folded @ mean), l2, deviation)
+    return FittedHead(weight, bias, l2, mean, deviation)
 
 
 def _choose(

@@ -112,7 +112,8 @@ def test_every_task_is_learned(tiny_bert: FrozenBase, task: Task) -> None:
 
 def test_a_regression_answers_in_the_unit_of_its_targets(tiny_bert: FrozenBase) -> None:
     dataset = by_task(Task.REGRESSION)
-    _, trained = train(Trainer(tiny_bert, dataset, QUICK))
+    longer = replace(QUICK, training=replace(QUICK.training, epochs=20))
+    _, trained = train(Trainer(tiny_bert, dataset, longer))
     classifier = Classifier(tiny_bert)
     rows = classifier.encoder.encode([dataset.train[0].input], trained.adapter.config)
     value = classifier.logits([(rows[0], trained.adapter)])[0]  # type: ignore[list-item]

@@ -30,6 +30,8 @@ _HOME = {
     "Trainer": "training.trainer",
     "TrainingConfig": "config",
     "Transform": "config",
+    "Untrained": "zero_shot",
+    "ZeroShot": "zero_shot",
 }
 
 __all__ = sorted(_HOME)

@@ -15,6 +15,11 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+.!|~$^=:-])")
 _HTML = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")
 _MAX_CHARS = 200  # of any one name
+_UNTRAINED = (
+    "Made from the names and descriptions of its labels alone, without any data. Nothing was "
+    "trained and nothing was measured: there are no metrics, and its probabilities are a guess. "
+    "Train the name on labelled texts as soon as there are some."
+)
 
 
 def render(trained: TrainedAdapter) -> str:
@@ -38,6 +43,23 @@ def render_imported(adapter: Adapter, origin: Sequence[tuple[str, str]]) -> str:
         _front_matter(adapter.config, ("prompt-tuning", "peft")),
         _summary(adapter, "Prompt-tuned adapter"),
         f"## Origin\n\nImported from a PEFT checkpoint.\n\n{_table(('', ''), rows)}",
+        _usage(adapter.config),
+    )
+    return "\n\n".join(sections) + "\n"
+
+
+def render_untrained(adapter: Adapter, descriptions: Mapping[str, Sequence[str]]) -> str:
+    """The card of an adapter made from label names; `descriptions` by label, for some of them."""
+    labels = adapter.config.labels
+    rows = [
+        (escape(label), "; ".join(map(escape, descriptions.get(label, ()))))
+        for label in labels[:MAX_LISTED_LABELS]
+    ]
+    sections = (
+        _front_matter(adapter.config, ("sk-tuning", "zero-shot")),
+        _summary(adapter, "Zero-shot adapter"),
+        f"## Origin\n\n{_UNTRAINED}\n\n{_table(('label', 'described as'), rows)}"
+        f"{_rest(len(labels))}",
         _usage(adapter.config),
     )
     return "\n\n".join(sections) + "\n"

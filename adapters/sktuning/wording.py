@@ -63,10 +63,15 @@ def readable(label: str) -> str:
     return words[:MAX_LABEL_CHARS]
 
 
+def says_something(label: str) -> bool:
+    """Whether a label has letters: bare numbers and signs do not say what they stand for."""
+    return bool(_LETTER.search(readable(label)))
+
+
 def _names(labels: Sequence[str]) -> list[str]:
     """The labels as words; none at all when they are bare numbers, which say nothing."""
     names = list(dict.fromkeys(filter(None, map(readable, labels))))
-    return names if any(_LETTER.search(name) for name in names) else []
+    return names if any(map(says_something, names)) else []
 
 
 def _join(names: list[str], last: str, max_words: int) -> str:

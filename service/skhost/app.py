@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry
 
 from skhost import __version__
 from skhost.admission import Admission
-from skhost.api import adapters, classify, docs, errors, ops, train, transfer
+from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
 from skhost.api.envelope import Envelope
 from skhost.api.limits import BodyLimit
 from skhost.background import end
 from skhost.catalog import Catalog
 from skhost.connection import connect
 from skhost.conversion import Conversion
+from skhost.creation import Creation
 from skhost.drain import Drain
 from skhost.embedded import registry_url
 from skhost.errors import ServiceError
@@ -24,6 +25,7 @@ from skhost.housekeeping import Housekeeping, clear_left_overs
 from skhost.jobs import Jobs
 from skhost.keys import Keys
 from skhost.metrics import Metrics
+from skhost.publication import Publication
 from skhost.releases import Releases
 from skhost.services import Services
 from skhost.serving import serving
@@ -70,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.drain = drain
     app.state.failure = None
-    for module in (classify, train, adapters, transfer, ops, docs):
+    for module in (classify, train, adapters, create, transfer, ops, docs):
         app.include_router(module.router)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
@@ -102,7 +104,9 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
         engine = await stack.enter_async_context(serving(settings, base, store, redis, metrics))
         catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
         residency, registry = engine.residency, engine.registry
-        conversion = Conversion(engine.classifier, engine.runner)
+        publication = Publication(catalog, store, residency, registry)
+        classifier, runner = engine.classifier, engine.runner
+        conversion = Conversion(classifier, runner)
         keeping = Housekeeping(redis, keys, catalog, store, metrics)
         await stack.enter_async_context(_beside(keeping))
         yield Services(
@@ -112,7 +116,8 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
             catalog=catalog,
             engine=engine,
             releases=Releases(catalog, residency, registry),
-            transfer=Transfer(catalog, store, residency, registry, conversion, incoming),
+            transfer=Transfer(catalog, store, publication, conversion, incoming),
+            creation=Creation(catalog, publication, classifier, runner, incoming),
             jobs=jobs,
             admission=Admission(jobs, store),
         )

@@ -19,6 +19,7 @@ from skhost.keys import Keys
 from skhost.names import DEFAULT_ALIAS, check_alias, check_name, near_names
 from skhost.records import (
     AdapterRecord,
+    Origin,
     VersionRecord,
     VersionState,
     finite,
@@ -81,6 +82,8 @@ class Catalog:
         nbytes: int,
         metrics: Mapping[str, Any] | None = None,
         job_id: str | None = None,
+        origin: Origin | None = None,
+        is_first: bool = False,
         promote_to: str | None = DEFAULT_ALIAS,
         note: str | None = None,
         publish_token: str | None = None,
@@ -89,12 +92,14 @@ class Catalog:
         """Add the next version of `name`, and point the alias `promote_to` at it.
 
         Args:
+            origin: None: a training if it has a `job_id`, else an import.
+            is_first: refuse if the adapter has versions already.
             promote_to: None leaves it a candidate, for the reason in `note`.
             publish_token: the same token again gets the version that it already became.
             fence: the token of the job's claim (`Keys.job_fence`); needs `job_id`.
 
         Raises:
-            Conflict: another worker has claimed the job since.
+            Conflict: another worker has claimed the job since, or there are versions already.
             ArtifactRefused: `digest` is none.
         """
         if not DIGEST.fullmatch(digest):
@@ -102,6 +107,7 @@ class Catalog:
         record = {
             **{"digest": digest, "base": asdict(base), "task": str(task), "labels": list(labels)},
             **{"created_at": time.time(), "job_id": job_id, "nbytes": nbytes},
+            **({} if origin is None else {"origin": origin.value}),
             "metrics": finite(dict(metrics or {})),
         }
         alias = check_alias(promote_to) if promote_to is not None else ""
@@ -109,9 +115,11 @@ class Catalog:
         answer = await self._scripts.run(
             "publish",
             check_name(name),
-            *(json.dumps(record), digest, alias, note or "", token, guard),
+            *(json.dumps(record), digest, alias, note or "", token, guard, "1" if is_first else ""),
             extra_keys=(self._keys.publish_tokens(name), self._keys.job_fence(job_id or "")),
         )
+        if answer.refusal == "exists":
+            raise taken(name)
         if answer.refusal is not None:
             raise _stale(job_id, fence, answer.detail)
         return _version(read_adapter(name, answer.fields, answer.versions), int(answer.detail))
@@ -286,6 +294,14 @@ def _texts(members: Iterable[Any]) -> tuple[str, ...]:
 
 def _version(record: AdapterRecord, number: int) -> VersionRecord:
     return next(version for version in record.versions if version.version == number)
+
+
+def taken(name: str) -> Conflict:
+    """The error for a first version of an adapter that has versions already."""
+    return Conflict(
+        f"an adapter is called {name!r} already; train or import its next version, take another "
+        "name, or remove it first"
+    )
 
 
 def _stale(job_id: str | None, fence: int | None, current: str) -> Conflict:

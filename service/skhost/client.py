@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,6 +180,14 @@ class Client:
     def adapter(self, name: str) -> Json:
         """GET /adapters/{name}."""
         return self._json("GET", f"/adapters/{name}")
+
+    def create(
+        self, name: str, labels: Sequence[str], descriptions: Mapping[str, Sequence[str]]
+    ) -> Json:
+        """POST /adapters: the first version of an adapter, made from label names."""
+        described = {label: list(texts) for label, texts in descriptions.items()}
+        body = {"name": name, "labels": list(labels), "descriptions": described}
+        return self._json("POST", "/adapters", json=body)
 
     def promote(self, name: str, version: int, alias: str = "prod") -> Json:
         """POST /adapters/{name}/promote."""

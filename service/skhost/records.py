@@ -20,6 +20,14 @@ class VersionState(StrEnum):
     RETIRED = "retired"  # answers no more; its number stays taken
 
 
+class Origin(StrEnum):
+    """How a version came to be."""
+
+    TRAINING = "training"
+    IMPORT = "import"
+    LABELS = "labels"  # made from label names alone: it saw no data and nobody measured it
+
+
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
     """One published version of an adapter."""
@@ -31,11 +39,12 @@ class VersionRecord:
     task: str
     labels: tuple[str, ...]
     created_at: float  # Unix time
-    job_id: str | None  # the training that made it; None: imported
+    job_id: str | None  # the training that made it, if one did
     metrics: Mapping[str, Any]
     nbytes: int  # of the served tensors
     state: VersionState
     note: str | None = None  # why it stayed a candidate
+    origin: Origin = Origin.IMPORT
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -50,6 +59,7 @@ class VersionRecord:
             "task": self.task,
             "labels": list(self.labels),
             "created_at": self.created_at,
+            "origin": self.origin.value,
             "job_id": self.job_id,
             "metrics": finite(dict(self.metrics)),
             "nbytes": self.nbytes,
@@ -62,6 +72,7 @@ class VersionRecord:
             "base": BaseIdentity(**values["base"]),
             "labels": tuple(values["labels"]),
             "state": VersionState(values["state"]),
+            "origin": Origin(values.get("origin") or _origin(values["job_id"])),
         }
         return cls(**{**values, **parsed})
 
@@ -132,6 +143,11 @@ def _read_version(name: str, number: int, fields: Mapping[str, str], text: str) 
     return VersionRecord.from_dict(
         {**values, "name": name, "version": number, "state": state, "note": note}
     )
+
+
+def _origin(job_id: str | None) -> Origin:
+    """Of a version that was published before origins were written down."""
+    return Origin.IMPORT if job_id is None else Origin.TRAINING
 
 
 def _under(prefix: str, fields: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import Any
 from skhost import __version__
 from skhost.admission import Admission
 from skhost.catalog import Catalog
+from skhost.creation import Creation
 from skhost.drain import RETRY_AFTER_S, Drain
 from skhost.engine import Engine
 from skhost.errors import Draining
@@ -34,6 +35,7 @@ class Services:
     engine: Engine
     releases: Releases
     transfer: Transfer
+    creation: Creation
     jobs: Jobs
     admission: Admission
 

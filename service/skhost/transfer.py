@@ -1,9 +1,8 @@
-"""Adapters out of this server as archives, and into it as versions."""
+"""Adapters out of this server as archives, and into it."""
 
 import asyncio
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,25 +11,14 @@ from pathlib import Path
 
 from skhost import archive
 from skhost.archive import ArchiveLimits
-from skhost.catalog import Catalog, VersionRecord, VersionState
+from skhost.catalog import Catalog, VersionRecord
 from skhost.conversion import Conversion
-from skhost.errors import (
-    AdapterNotFound,
-    AdapterUnusable,
-    ArtifactRefused,
-    InvalidRequest,
-    PayloadTooLarge,
-)
-from skhost.names import DEFAULT_ALIAS, AdapterRef
-from skhost.registry import Registry
-from skhost.residency import Residency
+from skhost.errors import InvalidRequest, PayloadTooLarge
+from skhost.names import AdapterRef
+from skhost.publication import Publication
+from skhost.records import Origin
 from skhost.store import ArtifactStore
-from sktuning import artifact
-from sktuning.config import AdapterConfig
-from sktuning.errors import ArtifactError
 from sktuning.peft.options import ImportOptions
-
-CANDIDATE_NOTE = "imported; promote it to let it answer"
 
 
 class Form(StrEnum):
@@ -63,15 +51,13 @@ class Transfer:
         self,
         catalog: Catalog,
         store: ArtifactStore,
-        residency: Residency,
-        registry: Registry,
+        publication: Publication,
         conversion: Conversion,
         folder: Path,
     ) -> None:
         self._catalog = catalog
         self._store = store
-        self._residency = residency
-        self._registry = registry
+        self._publication = publication
         self._conversion = conversion
         self._folder = folder
 
@@ -117,59 +103,7 @@ class Transfer:
             InvalidRequest: options for an artifact.
         """
         target = await self._unpacked(path, options or ImportOptions())
-        config, digest = await asyncio.to_thread(_checked, target)
-        existed = await asyncio.to_thread(self._store.exists, digest)
-        await asyncio.to_thread(self._store.put, target, digest)
-        try:
-            nbytes = await self._try_out(name, digest, config)
-            alias = DEFAULT_ALIAS if await self._is_promoted(name, promote) else None
-            record = await self._catalog.publish(
-                name,
-                digest,
-                base=config.base,
-                task=config.task,
-                labels=config.labels,
-                nbytes=nbytes,
-                promote_to=alias,
-                note=None if alias else CANDIDATE_NOTE,
-            )
-        except BaseException:
-            if not existed:
-                await asyncio.to_thread(self._store.delete, digest)
-            raise
-        await self._registry.refresh(name)
-        return record
-
-    async def _try_out(self, name: str, digest: str, config: AdapterConfig) -> int:
-        """Load and test the artifact as serving would; its size in memory."""
-        provisional = VersionRecord(
-            name=name,
-            version=0,
-            digest=digest,
-            base=config.base,
-            task=config.task,
-            labels=config.labels,
-            created_at=time.time(),
-            job_id=None,
-            metrics={},
-            nbytes=0,
-            state=VersionState.CANDIDATE,
-        )
-        try:
-            async with self._residency.pin(provisional) as adapter:
-                return adapter.nbytes
-        except AdapterUnusable as error:
-            self._residency.unload(digest)  # a corrected one may have the same digest
-            reason = error.__cause__ or error
-            raise ArtifactRefused(f"the adapter cannot be used here: {reason}") from error
-
-    async def _is_promoted(self, name: str, promote: bool | None) -> bool:
-        if promote is not None:
-            return promote
-        try:
-            return DEFAULT_ALIAS not in (await self._catalog.get(name)).aliases
-        except AdapterNotFound:
-            return True
+        return await self._publication.publish(name, target, Origin.IMPORT, promote=promote)
 
     async def _unpacked(self, path: Path, options: ImportOptions) -> Path:
         """The artifact that an archive holds, or that its PEFT checkpoint makes."""
@@ -220,10 +154,3 @@ async def _write(chunks: AsyncIterator[bytes], path: Path, max_bytes: int) -> No
 def _unpack(path: Path, target: Path) -> str | None:
     with path.open("rb") as file:
         return archive.unpack(file, target, ArchiveLimits())
-
-
-def _checked(folder: Path) -> tuple[AdapterConfig, str]:
-    try:
-        return artifact.read_config(folder), artifact.verify(folder)
-    except ArtifactError as error:
-        raise ArtifactRefused(str(error)) from error

@@ -1,4 +1,5 @@
 import asyncio
+import json
 import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
@@ -21,6 +22,7 @@ from skhost.errors import (
     VersionNotFound,
 )
 from skhost.keys import Keys
+from skhost.records import Origin
 from skhost.valkey import EmbeddedValkey
 from sktuning.config import BaseIdentity
 
@@ -98,6 +100,28 @@ async def test_the_same_token_gets_the_same_version(catalog: Catalog) -> None:
     assert (again.version, again.digest) == (1, digest(1))
     adapter = await catalog.get("a")
     assert (len(adapter.versions), adapter.aliases["prod"]) == (2, 2)
+
+
+async def test_a_first_version_is_refused_where_there_are_others(catalog: Catalog) -> None:
+    first = await publish(catalog, origin=Origin.LABELS, is_first=True)
+    with pytest.raises(Conflict, match="'a' already"):
+        await publish(catalog, number=2, is_first=True)
+    assert (await catalog.get("a")).versions == (first,)
+    assert (await publish(catalog, number=2)).version == 2
+    await catalog.retire("a")
+    assert (await publish(catalog, is_first=True)).version == 3
+
+
+async def test_origins_are_kept_and_older_records_get_theirs(
+    catalog: Catalog, redis_client: Redis
+) -> None:
+    await publish(catalog, origin=Origin.LABELS)
+    await publish(catalog)
+    await publish(catalog, job_id="j1")
+    record = await catalog.get("a")
+    assert [v.origin for v in record.versions] == [Origin.LABELS, Origin.IMPORT, Origin.TRAINING]
+    stored = json.loads(await redis_client.hget(KEYS.versions("a"), "2") or "")
+    assert "origin" not in stored  # as before there were any
 
 
 async def test_a_stale_fence_publishes_nothing(catalog: Catalog, redis_client: Redis) -> None:

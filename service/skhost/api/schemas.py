@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from skhost.api.errors import did_you_mean, shown
-from skhost.records import VersionState
+from skhost.records import Origin, VersionState
+from sktuning.zero_shot import MAX_DESCRIPTIONS, MAX_LABELS
 
 INPUT_FIELDS = ("text", "texts", "pairs", "tokens")
 
@@ -119,6 +120,21 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
+class CreateRequest(Strict):
+    """What an adapter without any data is made from."""
+
+    name: str = Field(examples=["mood"])
+    labels: list[str] = Field(
+        min_length=2, max_length=MAX_LABELS, examples=[["positive", "negative"]]
+    )
+    descriptions: dict[str, str | list[str]] = Field(
+        default_factory=dict,
+        description="By label, for some or all: what its texts are about, or what they say; one "
+        f"sentence or up to {MAX_DESCRIPTIONS}.",
+        examples=[{"positive": "a customer who praises us"}],
+    )
+
+
 class PromoteRequest(Strict):
     """Which version is to answer."""
 
@@ -150,8 +166,11 @@ class Version(BaseModel):
     task: str
     labels: list[str]
     created_at: float = Field(description="Unix time, seconds.")
-    job_id: str | None = Field(description="The training that made it; null: imported.")
-    metrics: dict[str, JsonValue]
+    origin: Origin = Field(
+        description="`training`, `import`, or `labels`: made from label names, without any data."
+    )
+    job_id: str | None = Field(description="The training that made it, if one did.")
+    metrics: dict[str, JsonValue] = Field(description="Of held-out rows; empty without a training.")
     nbytes: int = Field(description="Of the served tensors.")
 
 

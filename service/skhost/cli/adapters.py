@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from skhost.cli.create import create
 from skhost.cli.session import AsJson, CommandError, Session, Url, new_table, session
 from skhost.cli.transfer import export, import_archive
 
@@ -16,9 +17,10 @@ Alias = Annotated[str, typer.Option(help="The alias that moves.")]
 
 def group() -> typer.Typer:
     """The commands as one group."""
-    app = typer.Typer(help="List, promote, move and remove adapters.", no_args_is_help=True)
+    app = typer.Typer(help="List, make, promote, move and remove adapters.", no_args_is_help=True)
     app.command("ls")(list_adapters)
     app.command("show")(show)
+    app.command("create")(create)
     app.command("promote")(promote)
     app.command("rollback")(rollback)
     app.command("alias")(alias)

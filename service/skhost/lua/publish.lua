@@ -1,6 +1,7 @@
--- Adds the next version. Once a token, and only for the holder of the job's last fence.
+-- Adds the next version. Once a token, and only for the holder of the job's last fence; one that is
+-- to be the first, only if there is none.
 local tokens, fence_key = KEYS[8], KEYS[9]
-local record, digest, alias, note, token, fence = unpack(ARGV, 3)
+local record, digest, alias, note, token, fence, is_first = unpack(ARGV, 3)
 
 if fence ~= '' and redis.call('GET', fence_key) ~= fence then
   return refuse('stale', redis.call('GET', fence_key) or 'none')
@@ -8,6 +9,10 @@ end
 local known = token ~= '' and redis.call('HGET', tokens, token)
 if known then
   return answer(known)
+end
+
+if is_first ~= '' and exists() then
+  return refuse('exists')
 end
 
 local version = redis.call('HINCRBY', adapter, 'last_version', 1)

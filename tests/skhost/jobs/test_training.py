@@ -1,16 +1,21 @@
 """The real training process on a tiny base: from a file to a version, killed on the way, judged."""
 
+import asyncio
 import random
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
+from live_server import live_server
 from redis.asyncio import Redis
 from training_jobs import SKHOST, Workers, at_step, collected, reached
 
+from skhost.app import create_app
 from skhost.catalog import Catalog
+from skhost.client import Client
 from skhost.jobs import Gate, Jobs, JobState, TrainRequest, Upload
 from skhost.keys import Keys
-from skhost.records import VersionState
+from skhost.records import Origin, VersionState
 from skhost.settings import Settings
 from skhost.store import ArtifactStore, upload_ref
 from sktuning import artifact
@@ -97,6 +102,41 @@ async def test_a_file_becomes_a_version_and_the_next_ones_are_judged_against_it(
     assert record.aliases == {"prod": 2 if results["other"]["promoted"] else 1}
     assert record.versions[2].state is VersionState.CANDIDATE
     assert record.versions[2].note == results["renamed"]["note"]
+
+
+async def test_a_training_replaces_what_was_made_from_label_names(
+    jobs: Jobs,
+    workers: Workers,
+    store: ArtifactStore,
+    settings: Settings,
+    redis_client: Redis,
+    keys: Keys,
+) -> None:
+    app = create_app(settings)
+    with live_server(settings, app) as live, Client(live.url) as client:
+        made = client.create("mood", ["pos", "neg"], {})
+        assert (made["version"], made["origin"], made["state"]) == (1, "labels", "live")
+        workers.start(SKHOST)
+        uploads = _upload(store, settings.data_dir, _rows(240, seed=1), "first")
+        job = await jobs.submit("mood", _request(epochs=4), uploads)
+        done = await reached(jobs, job.id, JobState.SUCCEEDED, within_s=60)
+        assert done.result is not None
+        assert (done.result["version"], done.result["promoted"]) == (2, True)
+        assert done.result["gate"]["live_score"] < done.result["gate"]["score"]
+        record = await Catalog(redis_client, keys).get("mood")
+        assert record.aliases == {"prod": 2}
+        assert record.versions[1].origin is Origin.TRAINING
+        version = await asyncio.to_thread(_answering, client, "mood")
+        assert version == 2
+
+
+def _answering(client: Client, name: str) -> int:
+    """The version that answers once the server has heard of the last one."""
+    deadline = monotonic() + 10
+    while (version := int(client.classify(name, text="good")["version"])) == 1:
+        assert monotonic() < deadline, "the server did not hear of the new version"
+        sleep(0.05)
+    return version
 
 
 async def test_a_killed_training_goes_on_from_its_checkpoint_to_one_version(

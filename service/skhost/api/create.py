@@ -1,0 +1,33 @@
+"""POST /adapters: an adapter from label names alone."""
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.api.documented import errors
+from skhost.api.schemas import CreateRequest, Version
+from skhost.errors import Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable
+
+router = APIRouter(tags=["adapters"])
+
+
+@router.post(
+    "/adapters",
+    status_code=201,
+    response_model=Version,
+    responses=errors(Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable),
+    dependencies=[Depends(OnlyQuery())],
+)
+async def create(body: CreateRequest, services: ServicesDep) -> JSONResponse:
+    """Make a single-label adapter from label names alone, without any data; it answers at once.
+
+    Nobody has measured it. Training the same name makes its next version.
+    """
+    services.check_not_draining()
+    described = {
+        label: (texts,) if isinstance(texts, str) else tuple(texts)
+        for label, texts in body.descriptions.items()
+    }
+    record = await services.creation.create(body.name, body.labels, described)
+    location = f"/adapters/{body.name}/versions"
+    return JSONResponse(record.to_dict(), status_code=201, headers={"Location": location})

@@ -116,8 +116,13 @@ def _data(trained: TrainedAdapter) -> str:
         return f"## Data\n\n{split}"
     total = sum(trained.label_counts.values()) or 1
     counts = sorted(trained.label_counts.items(), key=lambda item: (-item[1], item[0]))
-    rows = [(escape(n), f"{c:,}", f"{c / total:.1%}") for n, c in counts[:MAX_LISTED_LABELS]]
-    labels = _table(("label", "in training", "share"), rows)
+    weights = trained.class_weights
+    rows = [
+        (escape(n), f"{c:,}", f"{c / total:.1%}", *([f"{weights[n]:.2f}"] if weights else []))
+        for n, c in counts[:MAX_LISTED_LABELS]
+    ]
+    head = ("label", "in training", "share", *(["weight in the loss"] if weights else []))
+    labels = _table(head, rows)
     return f"## Data\n\n{split}\n\n{labels}{_rest(len(counts))}"
 
 

@@ -64,6 +64,14 @@ class Activation(StrEnum):
     GELU = "gelu"
 
 
+class ClassWeight(StrEnum):
+    """Whether rows with rare labels weigh more in the loss."""
+
+    AUTO = "auto"  # dampened, and only where one label stands on most rows
+    NONE = "none"
+    BALANCED = "balanced"  # by the inverse of the labels' frequency
+
+
 class TextOffset(StrEnum):
     """The position of the text's first token."""
 
@@ -218,7 +226,8 @@ class TrainingConfig:
     """
 
     epochs: int | None = None  # None: enough for the number of rows, see `plan_epochs`
-    batch_size: int = 32  # rows an optimiser step
+    batch_size: int = 32  # rows an optimiser step, over all processes
+    gradient_accumulation_steps: int = 1  # parts that these are computed in: less memory, same step
     learning_rate: float = 5e-3  # of the prompt's transform
     head_learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -231,10 +240,12 @@ class TrainingConfig:
     max_length: int = 256  # tokens a row; longer ones are cut and counted
     seed: int = 0
     mixed_precision: str = "auto"  # no | bf16 | fp16; auto: bf16 where the device is fast at it
+    class_weight: ClassWeight = ClassWeight.AUTO  # single-label and multi-label
 
     def __post_init__(self) -> None:
-        positive = ("batch_size", "learning_rate", "head_learning_rate", "max_grad_norm")
-        for name in ("epochs", *positive, "evaluations", "max_length"):
+        positive = ("batch_size", "gradient_accumulation_steps", "learning_rate")
+        rates = ("head_learning_rate", "max_grad_norm")
+        for name in ("epochs", *positive, *rates, "evaluations", "max_length"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, got {value}")
@@ -243,6 +254,10 @@ class TrainingConfig:
         if self.mixed_precision not in {"auto", "no", "bf16", "fp16"}:
             raise ConfigError(
                 f"mixed_precision must be auto, no, bf16 or fp16, got {self.mixed_precision!r}"
+            )
+        if self.class_weight not in list(ClassWeight):
+            raise ConfigError(
+                f"class_weight must be auto, none or balanced, got {self.class_weight!r}"
             )
 
     def plan_epochs(self, num_rows: int, num_labels: int = 0) -> int:

@@ -1,6 +1,7 @@
 """How good answers are: scikit-learn's and seqeval's measures, as JSON-safe values."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ MAIN_METRIC: Mapping[Task, str] = {
     Task.TOKENS: "entity_f1",
 }
 MAX_CONFUSION_LABELS = 100  # above it a matrix is more than a client wants to be sent
+SCALE_LABELS = range(3, 21)  # of a scale; two are yes and no, more are numbers of things
+_WHOLE = re.compile(r"([+-]?[0-9]{1,9})(?:\.0)?")
 
 
 def score(
@@ -43,7 +46,8 @@ def score(
 
     Returns:
         Numbers by name, ``num_rows``, and where the task has labels ``per_label``: precision,
-        recall, f1 and support of each. Nothing in it is NaN: what is undefined is 0.0.
+        recall, f1 and support of each. Labels that are a scale (see `scale_of`) also have ``mae``
+        and ``quadratic_weighted_kappa``. Nothing in it is NaN: what is undefined is 0.0.
 
     Raises:
         DataError: there is nothing to compare.
@@ -69,6 +73,16 @@ def truth(config: AdapterConfig, target: Target) -> NDArray[np.int64]:
     return hot
 
 
+def scale_of(labels: Sequence[str]) -> tuple[int, ...]:
+    """The labels as whole numbers, where they are 3 to 20 that follow each other; else nothing."""
+    found = [_WHOLE.fullmatch(label) for label in labels]
+    values = tuple(int(match[1]) for match in found if match)
+    if len(values) != len(labels) or len(values) not in SCALE_LABELS:
+        return ()
+    is_sequence = sorted(values) == list(range(min(values), max(values) + 1))
+    return values if is_sequence else ()
+
+
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The plain numbers among `metrics`, without the reports and matrices."""
     return {name: float(v) for name, v in metrics.items() if isinstance(v, int | float)}
@@ -86,12 +100,29 @@ def _score_single(
         "accuracy": float((true == seen).mean()),
         "macro_f1": float(np.mean(present)),
         "mcc": _matthews(true, seen),
+        **_ordinal(scale_of(names), true, seen),
         "per_label": report,
     }
     if len(names) <= MAX_CONFUSION_LABELS:
         matrix = sk.confusion_matrix(true, seen, labels=range(len(names))).tolist()
         answer["confusion"] = {"labels": names, "matrix": matrix}  # rows: what it should have been
     return answer
+
+
+def _ordinal(
+    scale: Sequence[int], true: NDArray[np.int64], seen: NDArray[np.int64]
+) -> dict[str, float]:
+    """How far wrong answers are off, where labels have an order."""
+    if not scale:
+        return {}
+    values = np.array(scale)
+    wanted, given = values[true], values[seen]
+    is_defined = len(np.unique(np.concatenate([wanted, given]))) > 1  # scikit-learn divides by 0
+    kappa = 0.0
+    if is_defined:  # the labels are given, for distances are counted in them
+        weighted = {"labels": sorted(scale), "weights": "quadratic"}
+        kappa = _defined(sk.cohen_kappa_score(wanted, given, **weighted))
+    return {"mae": float(np.abs(wanted - given).mean()), "quadratic_weighted_kappa": kappa}
 
 
 def _matthews(true: NDArray[np.int64], seen: NDArray[np.int64]) -> float:

@@ -79,6 +79,12 @@ def test_a_matrix_of_many_labels_and_endless_lists_are_cut(trained: TrainedAdapt
     assert text.count("… and 100 more.") == 2
 
 
+def test_weights_stand_beside_the_labels_they_are_of(trained: TrainedAdapter) -> None:
+    weighted = replace(trained, class_weights={"bad": 0.5, "good": 1.25, "so-so": 1.25})
+    assert "| bad | 1 | 33.3% | 0.50 |" in card.render(weighted)
+    assert "weight in the loss" not in card.render(trained)
+
+
 def test_names_are_shown_as_they_are(trained: TrainedAdapter) -> None:
     nasty = "<script>alert(1)</script> | [x](javascript:1) `a` \n# big"
     labels = (nasty, "b", "c")

@@ -13,7 +13,7 @@ from making import make_config
 from sktuning.config import Task
 from sktuning.data import Target
 from sktuning.errors import DataError
-from sktuning.metrics import MAIN_METRIC, scalars, score
+from sktuning.metrics import MAIN_METRIC, scalars, scale_of, score
 
 SINGLE = make_config(Task.SINGLE_LABEL, labels=("a", "b", "c"))
 MULTI = make_config(Task.MULTI_LABEL, labels=("x", "y"))
@@ -68,6 +68,52 @@ def test_matthews_is_zero_when_one_answer_is_given_always() -> None:
     assert score(SINGLE, list(one_hot(0, 0)), ["a", "a"])["mcc"] == 0.0
     assert score(SINGLE, list(one_hot(0, 0)), ["a", "b"])["mcc"] == 0.0
     assert score(SINGLE, list(one_hot(0, 1)), ["a", "b"])["mcc"] == 1.0
+
+
+STARS = make_config(labels=("1", "10", "2", "3", "4", "5", "6", "7", "8", "9"))
+
+
+def test_wrong_answers_on_a_scale_count_by_how_far_they_are_off() -> None:
+    at = {label: i for i, label in enumerate(STARS.labels)}
+    true = ["1", "2", "9", "10"]
+    near = score(STARS, list(one_hot(*(at[n] for n in ("1", "3", "9", "9")), width=10)), true)
+    far = score(STARS, list(one_hot(*(at[n] for n in ("1", "9", "9", "1")), width=10)), true)
+    assert near["accuracy"] == far["accuracy"] == 0.5
+    assert near["mae"] == pytest.approx((1 + 1) / 4)
+    assert far["mae"] == pytest.approx((7 + 9) / 4)
+    # 1 - sum of squared distances / the same with answers drawn from the margins
+    by_chance = sum((a - b) ** 2 for a in (1, 2, 9, 10) for b in (1, 3, 9, 9)) / 4
+    assert near["quadratic_weighted_kappa"] == pytest.approx(1 - 2 / by_chance)
+    assert far["quadratic_weighted_kappa"] < near["quadratic_weighted_kappa"]
+
+
+def test_one_and_the_same_answer_on_a_scale_has_no_kappa() -> None:
+    metrics = score(STARS, list(one_hot(0, width=10)), ["1"])
+    assert (metrics["mae"], metrics["quadratic_weighted_kappa"]) == (0.0, 0.0)
+
+
+def test_names_have_no_order() -> None:
+    assert "mae" not in score(SINGLE, list(one_hot(0)), ["a"])
+    assert "mae" not in score(STARS, list(one_hot(0, width=10)), ["unknown"])
+
+
+@pytest.mark.parametrize(
+    ("labels", "scale"),
+    [
+        (("3", "1", "2"), (3, 1, 2)),
+        (("-1", "0", "+1"), (-1, 0, 1)),
+        (("1.0", "2.0", "3.0"), (1, 2, 3)),
+        (("0", "1"), ()),  # no and yes
+        (("1", "2", "4"), ()),
+        (("1", "1.0", "2"), ()),
+        (("1", "2", "three"), ()),
+        (tuple(map(str, range(21))), ()),  # numbers of things
+    ],
+)
+def test_whole_numbers_that_follow_each_other_are_a_scale(
+    labels: tuple[str, ...], scale: tuple[int, ...]
+) -> None:
+    assert scale_of(labels) == scale
 
 
 def test_multi_label_micro_macro_and_average_precision() -> None:

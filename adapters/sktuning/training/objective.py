@@ -1,6 +1,6 @@
 """What is minimised, by task: targets as tensors, and the loss of logits against them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -41,10 +41,20 @@ class Scale:
 
 
 class Objective:
-    """Targets and loss of one task."""
+    """Targets and loss of one task.
 
-    def __init__(self, config: AdapterConfig, examples: Sequence[Example]) -> None:
+    Args:
+        weights: of rows with a label, by its name; empty: all weigh the same.
+    """
+
+    def __init__(
+        self,
+        config: AdapterConfig,
+        examples: Sequence[Example],
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         self._config = config
+        self._weights = torch.tensor([weights[n] for n in config.labels]) if weights else None
         self._index = {label: i for i, label in enumerate(config.labels)}
         self.scale = Scale.of(examples) if config.task is Task.REGRESSION else Scale()
 
@@ -68,14 +78,23 @@ class Objective:
             return torch.cat(list(targets))
         return torch.stack(list(targets))
 
-    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss of logits (N, C) against joined targets."""
+    def loss(self, logits: Tensor, targets: Tensor, count: int | None = None) -> Tensor:
+        """Mean loss of logits (N, C) against joined targets; weights do not change what N is.
+
+        Args:
+            count: N of the whole that these are a part of; the parts' losses add up to its own.
+        """
         targets = targets.to(logits.device)
+        weights = None if self._weights is None else self._weights.to(logits.device)
+        count = max(len(targets) if count is None else count, 1)
         if self._config.task is Task.MULTI_LABEL:
-            return F.binary_cross_entropy_with_logits(logits, targets)
+            total = F.binary_cross_entropy_with_logits(
+                logits, targets, pos_weight=weights, reduction="sum"
+            )
+            return total / (count * logits.shape[1])
         if self._config.task is Task.REGRESSION:
-            return F.mse_loss(logits[:, 0], targets)
-        return F.cross_entropy(logits, targets)
+            return F.mse_loss(logits[:, 0], targets, reduction="sum") / count
+        return F.cross_entropy(logits, targets, weight=weights, reduction="sum") / count
 
     def _target(self, target: Target, row: EncodedRow | InputError, number: int) -> Tensor:
         try:

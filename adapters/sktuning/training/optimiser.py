@@ -1,5 +1,7 @@
 """AdamW with warmup and decay on accelerate; its state as named tensors, without pickle."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -50,9 +52,22 @@ class Optimiser:
         """Of the prompt, now."""
         return float(self._schedule.get_last_lr()[0])
 
-    def step(self, loss: Tensor) -> None:
-        """One step down the gradient."""
-        self._accelerator.backward(loss)
+    def add(self, loss: Callable[[], Tensor], penalty: Callable[[], Tensor] | None) -> Tensor:
+        """Add the gradient of a part of the step's loss; returns that part.
+
+        Args:
+            loss: computes it. Gradients are averaged over the processes, so what is to be summed
+                is to be given times their number.
+            penalty: comes with the last part, in which the processes meet.
+        """
+        apart = self._accelerator.no_sync(self.model) if penalty is None else nullcontext()
+        with apart:  # from the forward on: that is where it is decided
+            part = loss()
+            self._accelerator.backward(part if penalty is None else part + penalty())
+        return part.detach()
+
+    def step(self) -> None:
+        """One step down the gradient that was added up."""
         self._accelerator.clip_grad_norm_(self.model.parameters(), self._max_norm)
         self._prepared.step()
         self._schedule.step()

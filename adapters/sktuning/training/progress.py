@@ -1,7 +1,7 @@
 """What a training says of itself while it runs, and what it leaves behind."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from torch import Tensor
@@ -63,6 +63,7 @@ class TrainedAdapter:
         num_steps: optimiser steps run; the best of them is kept.
         seconds: of computing, over all attempts.
         history: the evaluations, in order.
+        class_weights: what the loss of rows was multiplied by, a label; empty: nothing.
     """
 
     adapter: Adapter
@@ -79,6 +80,7 @@ class TrainedAdapter:
     num_steps: int
     seconds: float
     history: tuple[Mapping[str, float], ...]
+    class_weights: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def num_trainable(self) -> int:

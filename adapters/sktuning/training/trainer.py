@@ -3,14 +3,12 @@
 import hashlib
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor
 
 from sktuning import evaluate, golden, wording
@@ -18,13 +16,15 @@ from sktuning.adapter import Adapter
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, AdapterSpec, Pooling
-from sktuning.data import Dataset, Example
+from sktuning.data import Dataset
 from sktuning.errors import TrainingCancelled
 from sktuning.methods import default_offset
 from sktuning.precision import choose_precision
 from sktuning.training.checkpoint import Position, load_checkpoint, save_checkpoint
+from sktuning.training.imbalance import class_weights, count_labels, main_metric
 from sktuning.training.objective import EncodedExample, Objective
 from sktuning.training.optimiser import Optimiser
+from sktuning.training.processes import Processes
 from sktuning.training.progress import Progress, TrainedAdapter
 from sktuning.training.trainable import Trainable
 from sktuning.training.warmstart import fit_head
@@ -36,6 +36,9 @@ CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
 class Trainer:
     """Trains one adapter on one dataset.
+
+    In several processes (`accelerate launch`) each makes one and iterates `run`; they share the
+    rows of every step, and the result is that of one process.
 
     Args:
         base: the frozen base; it is not changed.
@@ -68,21 +71,32 @@ class Trainer:
         self._config = make_config(self._classifier, dataset, spec)
         self._checkpoint_dir = checkpoint_dir
         self._should_stop = should_stop
-        self._accelerator = Accelerator(
-            cpu=base.device.type == "cpu", mixed_precision="fp16" if precision == "fp16" else "no"
-        )
-        self._objective = Objective(self._config, dataset.train)
+        self._processes = Processes(base.device, is_fp16=precision == "fp16")
+        self._weights = class_weights(dataset, spec.training.class_weight)
+        self._metric = main_metric(dataset)
+        self._objective = Objective(self._config, dataset.train, self._weights)
         max_length = min(spec.training.max_length, base.max_length)
         self._rows = self._objective.encode(dataset.train, self._classifier.encoder, max_length)
         self._max_length = max_length
         semantics = self._classifier.semantics.get(self._config.prompt_text)
         self._model = Trainable(self._classifier, semantics, self._config)
-        self._optimiser = Optimiser(self._model, self._training, self._num_steps, self._accelerator)
+        accelerator = self._processes.accelerator
+        self._optimiser = Optimiser(self._model, self._training, self._num_steps, accelerator)
         self._best: dict[str, Tensor] = {}
         self._clock = self._counted = self._last_save = time.monotonic()
         self._first_step = 0
         self._position = Position(fingerprint=_fingerprint(self._config, spec, dataset))
         self.resumed_from = self._resume()
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process saves what came out; others of the same training need not."""
+        return self._processes.is_main
+
+    @property
+    def num_processes(self) -> int:
+        """How many share this training."""
+        return self._processes.count
 
     @property
     def config(self) -> AdapterConfig:
@@ -99,6 +113,7 @@ class Trainer:
             self._stop_if_asked()
             yield self._progress("warm-start")
             self._warm_start()
+            self._processes.align(self._model.state_dict().values())
         self._clock = self._counted = self._last_save = time.monotonic()
         self._first_step = self._position.step
         while self._position.step < self._num_steps and not self._is_stale:
@@ -114,15 +129,14 @@ class Trainer:
         if self._best:
             self._model.load_state_dict(self._best)
         adapter, metrics = self._score(self._materialise(), self._served)
-        name = evaluate.MAIN_METRIC[self._config.task]
         served = adapter.to(self._served.base.device, self._served.base.dtype)
         examples = self._dataset.held_out or self._dataset.train
         self._add_time()
         return TrainedAdapter(
             adapter=adapter,
             metrics=metrics,
-            main_metric=name,
-            main_score=float(metrics[name]),
+            main_metric=self._metric,
+            main_score=float(metrics[self._metric]),
             golden=golden.record(self._served, served, examples),
             trainable={n: p.detach().cpu() for n, p in self._model.named_parameters()},
             training=self._training,
@@ -133,6 +147,7 @@ class Trainer:
             num_steps=self._position.step,
             seconds=self._position.seconds,
             history=tuple(self._position.history),
+            class_weights=self._weights,
         )
 
     # the plan
@@ -186,20 +201,35 @@ class Trainer:
         self._position.seconds += time.monotonic() - began
 
     def _step(self) -> float:
+        """One optimiser step; the same whatever parts and processes its rows are shared among."""
         batch = self._batch(self._position.step)
-        share = batch[self._accelerator.process_index :: self._accelerator.num_processes] or batch
-        rows = [e.row for e in share]
+        count = len(self._objective.join([e.target for e in batch]))
         generator = torch.Generator().manual_seed(
             self._training.seed * 1_000_003 + self._position.step
         )
         keep = self._dropout(generator)
-        with self._accelerator.autocast():
-            logits = self._optimiser.model(rows, keep)
-        targets = self._objective.join([e.target for e in share])
-        loss = self._objective.loss(logits.float(), targets)
-        self._optimiser.step(loss + self._model.penalty())
+        share = self._processes.share(batch)
+        weight = float(self._processes.count)
+        if not share:  # nothing is left, but the others wait for a gradient
+            share, weight = batch[:1], 0.0
+        size = math.ceil(len(share) / self._training.gradient_accumulation_steps)
+        total = torch.zeros((), device=self._classifier.base.device)
+        for at in range(0, len(share), size):
+            part, is_last = share[at : at + size], at + size >= len(share)
+
+            def loss(part: Sequence[EncodedExample] = part) -> Tensor:
+                return weight * self._loss(part, keep, count)
+
+            total += self._optimiser.add(loss, self._model.penalty if is_last else None)
+        self._optimiser.step()
         self._position.step += 1
-        return float(loss.detach())
+        return self._processes.mean(total)
+
+    def _loss(self, rows: Sequence[EncodedExample], keep: Tensor | None, count: int) -> Tensor:
+        with self._processes.accelerator.autocast():
+            logits = self._optimiser.model([e.row for e in rows], keep)
+        targets = self._objective.join([e.target for e in rows])
+        return self._objective.loss(logits.float(), targets, count)
 
     def _dropout(self, generator: torch.Generator) -> Tensor | None:
         """One mask a step over the pooled vector's parts, scaled so that its mean is one."""
@@ -210,8 +240,10 @@ class Trainer:
         return (kept / (1 - rate)).to(self._classifier.base.device)
 
     def _evaluate(self) -> Progress:
-        metrics = evaluate.scalars(self._score(self._materialise(), self._classifier)[1])
-        score = metrics[evaluate.MAIN_METRIC[self._config.task]]
+        metrics = self._processes.from_main(
+            lambda: evaluate.scalars(self._score(self._materialise(), self._classifier)[1])
+        )
+        score = metrics[self._metric]
         position = self._position
         is_best = position.best_score is None or score > position.best_score
         if is_best:
@@ -261,7 +293,7 @@ class Trainer:
         )
 
     def _stop_if_asked(self) -> None:
-        if self._should_stop():
+        if self._processes.any(self._should_stop()):
             if self._position.step:
                 self._save()
             raise TrainingCancelled(f"stopped at step {self._position.step} of {self._num_steps}")
@@ -278,7 +310,7 @@ class Trainer:
     def _save(self) -> None:
         self._last_save = time.monotonic()
         self._add_time()
-        if self._checkpoint_dir is None or not self._accelerator.is_main_process:
+        if self._checkpoint_dir is None or not self._processes.is_main:
             return
         tensors = {f"model.{n}": t for n, t in self._model.state_dict().items()}
         tensors |= {f"best.{n}": t for n, t in self._best.items()}
@@ -286,7 +318,10 @@ class Trainer:
         save_checkpoint(self._checkpoint_dir, self._position, tensors)
 
     def _resume(self) -> int | None:
-        found = None if self._checkpoint_dir is None else load_checkpoint(self._checkpoint_dir)
+        directory = self._checkpoint_dir
+        if directory is None:
+            return None
+        found = self._processes.from_main(lambda: load_checkpoint(directory))
         if found is None or found[0].fingerprint != self._position.fingerprint:
             return None
         self._position, tensors = found
@@ -327,17 +362,6 @@ def make_config(classifier: Classifier, dataset: Dataset, spec: AdapterSpec) -> 
 def warm_start_rows(num_labels: int) -> int:
     """How many rows the head is fitted to at most before training."""
     return max(WARM_START_ROWS, WARM_START_ROWS_A_LABEL * num_labels)
-
-
-def count_labels(examples: Sequence[Example]) -> dict[str, int]:
-    """Rows a label (words a tag); empty for numbers."""
-    counts: Counter[str] = Counter()
-    for example in examples:
-        if isinstance(example.target, tuple):
-            counts.update(example.target)
-        elif isinstance(example.target, str):
-            counts[example.target] += 1
-    return dict(counts)
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

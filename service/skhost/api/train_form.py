@@ -12,11 +12,20 @@ from skhost.errors import InvalidRequest
 from skhost.jobs.request import Gate, TrainRequest
 from skhost.names import check_name
 from skhost.uploads.request import ColumnChoice
-from sktuning.config import AdapterSpec, Method, Pooling, Start, Task, TrainingConfig, Transform
+from sktuning.config import (
+    AdapterSpec,
+    ClassWeight,
+    Method,
+    Pooling,
+    Start,
+    Task,
+    TrainingConfig,
+    Transform,
+)
 
 _TRAINING = (
     *("epochs", "batch_size", "learning_rate", "head_learning_rate", "weight_decay"),
-    *("patience", "max_length", "seed"),
+    *("patience", "max_length", "class_weight", "gradient_accumulation_steps", "seed"),
 )
 
 
@@ -37,11 +46,17 @@ class TrainFields(BaseModel):
     pooling: Pooling | None = None
     epochs: int | None = Field(None, ge=1, le=1000)
     batch_size: int | None = Field(None, ge=1, le=4096)
+    gradient_accumulation_steps: int | None = Field(
+        None, ge=1, le=4096, description="Parts that a batch is computed in, to save memory."
+    )
     learning_rate: float | None = Field(None, gt=0, le=10, allow_inf_nan=False)
     head_learning_rate: float | None = Field(None, gt=0, le=10, allow_inf_nan=False)
     weight_decay: float | None = Field(None, ge=0, le=10, allow_inf_nan=False)
     patience: int | None = Field(None, ge=0, le=1000)
     max_length: int | None = Field(None, ge=8, le=8192, description="Tokens a row.")
+    class_weight: ClassWeight | None = Field(
+        None, description="Of rare labels in the loss; auto: where one label is on most rows."
+    )
     seed: int | None = Field(None, ge=0, le=2**32 - 1)
     text_column: str | None = None
     pair_column: str | None = None
@@ -103,6 +118,27 @@ class TrainFields(BaseModel):
         given = {name: getattr(self, name) for name in _TRAINING}
         return TrainingConfig(**{n: value for n, value in given.items() if value is not None})
 
+    def request(self) -> TrainRequest:
+        """What a job is asked to do."""
+        spec = AdapterSpec(
+            method=self.method,
+            transform=self.transform,
+            start=self.start,
+            rank=self.rank,
+            prompt_text=self.prompt_text,
+            pooling=self.pooling,
+            training=self.training(),
+        )
+        return TrainRequest(
+            task=self.task,
+            spec=spec,
+            columns=self.columns(),
+            on_bad_rows=self.on_bad_rows,
+            held_out_fraction=self.held_out_fraction,
+            seed=self.seed or 0,
+            gate=self.gate,
+        )
+
 
 def parse_train_form(form: Form) -> TrainOrder:
     """What a form asks for.
@@ -117,28 +153,7 @@ def parse_train_form(form: Form) -> TrainOrder:
         name=fields.name,
         file=form.files["file"],
         held_out=form.files.get("held_out"),
-        request=_request(fields),
-    )
-
-
-def _request(fields: TrainFields) -> TrainRequest:
-    spec = AdapterSpec(
-        method=fields.method,
-        transform=fields.transform,
-        start=fields.start,
-        rank=fields.rank,
-        prompt_text=fields.prompt_text,
-        pooling=fields.pooling,
-        training=fields.training(),
-    )
-    return TrainRequest(
-        task=fields.task,
-        spec=spec,
-        columns=fields.columns(),
-        on_bad_rows=fields.on_bad_rows,
-        held_out_fraction=fields.held_out_fraction,
-        seed=fields.seed or 0,
-        gate=fields.gate,
+        request=fields.request(),
     )
 
 

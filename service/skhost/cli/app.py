@@ -7,6 +7,7 @@ import typer
 
 from skhost.cli import adapters, jobs, serve
 from skhost.cli.classify import classify
+from skhost.cli.fit import fit
 from skhost.cli.session import AsJson, Globals, Url, write_json
 from skhost.cli.train import train
 
@@ -28,6 +29,7 @@ def build() -> Callable[..., Any]:
     app.command(rich_help_panel=SERVER)(serve.up)
     app.command(rich_help_panel=SERVER)(serve.serve)
     app.command(rich_help_panel=SERVER)(serve.worker)
+    app.command(rich_help_panel=SERVER)(fit)
     app.command(rich_help_panel=CLIENT)(train)
     app.command(rich_help_panel=CLIENT)(classify)
     app.add_typer(adapters.group(), name="adapters", rich_help_panel=CLIENT)

@@ -23,8 +23,10 @@ def train(
     rank: options.Rank = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
+    gradient_accumulation_steps: options.Accumulation = None,
     learning_rate: options.LearningRate = None,
     max_length: options.MaxLength = None,
+    class_weight: options.ClassWeightName = None,
     seed: options.Seed = None,
     text_column: options.TextColumn = None,
     label_column: options.LabelColumn = None,
@@ -49,7 +51,8 @@ def train(
 
 _FIELDS = (
     *("task", "method", "prompt_text", "on_bad_rows", "gate", "transform", "rank", "epochs"),
-    *("batch_size", "learning_rate", "max_length", "seed"),
+    *("batch_size", "gradient_accumulation_steps", "learning_rate", "max_length"),
+    *("class_weight", "seed"),
     *("text_column", "label_column", "pair_column", "tokens_column"),
 )
 

@@ -44,8 +44,14 @@ TransformName = Annotated[str | None, _advanced("low_rank, linear, direct or fro
 Rank = Annotated[int | None, _advanced("Of the low-rank transform.")]
 Epochs = Annotated[int | None, _advanced("At most; it stops early when it gets no better.")]
 BatchSize = Annotated[int | None, _advanced("Rows a step.")]
+Accumulation = Annotated[
+    int | None, _advanced("Parts that a batch is computed in, to save memory.")
+]
 LearningRate = Annotated[float | None, _advanced("Of the prompt's transform.")]
 MaxLength = Annotated[int | None, _advanced("Tokens a row; longer ones are cut.")]
+ClassWeightName = Annotated[
+    str | None, _advanced("Of rare labels in the loss: auto, none or balanced.")
+]
 Seed = Annotated[int | None, _advanced("Of everything random.")]
 
 TextColumn = Annotated[str | None, _column("The texts; the first of a pair.")]

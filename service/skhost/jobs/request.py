@@ -7,7 +7,16 @@ from typing import Any, Self
 
 from skhost.errors import InvalidRequest
 from skhost.uploads.request import BadRows, ColumnChoice, ReadRequest
-from sktuning.config import AdapterSpec, Method, Pooling, Start, Task, TrainingConfig, Transform
+from sktuning.config import (
+    AdapterSpec,
+    ClassWeight,
+    Method,
+    Pooling,
+    Start,
+    Task,
+    TrainingConfig,
+    Transform,
+)
 from sktuning.errors import ConfigError
 
 
@@ -106,6 +115,8 @@ def _parse_spec(values: Mapping[str, Any]) -> AdapterSpec:
         if parsed.get(name) is not None:
             parsed[name] = enum(parsed[name])
     training = _known(TrainingConfig, parsed.get("training", {}))
+    if "class_weight" in training:
+        training["class_weight"] = ClassWeight(training["class_weight"])
     return AdapterSpec(**{**parsed, "training": TrainingConfig(**training)})
 
 

@@ -184,6 +184,7 @@ class Training:
             "main_score": trained.main_score,
             "gate": self._verdict.figures,
             "note": self._verdict.note,
+            "class_weights": dict(trained.class_weights),
             "num_trainable": trained.num_trainable,
             "num_train": trained.num_train,
             "num_held_out": trained.num_held_out,

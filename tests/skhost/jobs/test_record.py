@@ -12,7 +12,7 @@ from skhost.jobs.record import RESUMABLE, TERMINAL, TRANSITIONS, WORKING, source
 from skhost.jobs.request import Gate
 from skhost.keys import Keys
 from skhost.uploads.request import ColumnChoice
-from sktuning.config import AdapterSpec, Method, Pooling, Task, TrainingConfig
+from sktuning.config import AdapterSpec, ClassWeight, Method, Pooling, Task, TrainingConfig
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(), lambda v: st.lists(v, max_size=3)
@@ -28,7 +28,7 @@ json_values = st.recursive(
 def test_a_record_survives_redis_unchanged(
     name: str, progress: dict[str, object] | None, message: str, ignore: tuple[str, ...]
 ) -> None:
-    training = TrainingConfig(epochs=7, learning_rate=1e-3)
+    training = TrainingConfig(epochs=7, class_weight=ClassWeight.NONE)
     spec = AdapterSpec(method=Method.SK_PROMPT, pooling=Pooling.LAST, training=training)
     request = TrainRequest(
         Task.TOKENS, spec, ColumnChoice("review", ignore=ignore), gate=Gate.NEVER

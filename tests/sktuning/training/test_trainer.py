@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_datasets import by_task, sentiment
 
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
-from sktuning.config import AdapterSpec, Method, Task, TrainingConfig, Transform
-from sktuning.data import Dataset, Example, Target, TextInput
+from sktuning.config import AdapterSpec, ClassWeight, Method, Task, TrainingConfig, Transform
+from sktuning.data import Example, Target, TextInput
 from sktuning.errors import DataError, TrainingCancelled
 from sktuning.evaluate import evaluate
 from sktuning.fingerprint import base_digest
@@ -20,41 +21,6 @@ from sktuning.training.progress import Progress, TrainedAdapter
 from sktuning.training.trainer import Trainer
 
 QUICK = AdapterSpec(rank=4, training=TrainingConfig(epochs=4, batch_size=8, patience=0))
-
-
-def sentiment(count: int = 48) -> Dataset:
-    words = {"positive": ("good", "great"), "negative": ("bad", "awful")}
-    labels = ("negative", "positive")
-    rows = [
-        Example(TextInput(f"the text {i % 7} is {'very ' * (i % 3)}{words[label][i % 2]}"), label)
-        for i in range(count)
-        for label in labels
-    ]
-    return Dataset(Task.SINGLE_LABEL, labels, tuple(rows), tuple(rows[: count // 2]))
-
-
-def by_task(task: Task) -> Dataset:
-    found = sentiment(12)
-
-    def target(example: Example) -> Target:
-        is_good = example.target == "positive"
-        if task is Task.REGRESSION:
-            return 4.0 if is_good else -2.0
-        return ("good", "text") if is_good else ("text",)
-
-    def tagged(example: Example) -> Example:
-        words = tuple(example.input.text.split())
-        tags = tuple("B-mood" if w in {"good", "great", "bad", "awful"} else "O" for w in words)
-        return Example(TextInput(tokens=words), tags)
-
-    def convert(example: Example) -> Example:
-        return tagged(example) if task is Task.TOKENS else replace(example, target=target(example))
-
-    if task is Task.SINGLE_LABEL:
-        return found
-    labels = {Task.MULTI_LABEL: ("good", "text"), Task.TOKENS: ("B-mood", "O")}.get(task, ())
-    train, held_out = (tuple(map(convert, rows)) for rows in (found.train, found.held_out))
-    return Dataset(task, labels, train, held_out)
 
 
 def train(trainer: Trainer) -> tuple[list[Progress], TrainedAdapter]:
@@ -131,6 +97,41 @@ def test_training_stops_early_when_nothing_improves(tiny_bert: FrozenBase) -> No
     training = replace(QUICK.training, epochs=50, patience=2)
     progress, trained = train(Trainer(tiny_bert, sentiment(16), replace(QUICK, training=training)))
     assert trained.num_steps < progress[-1].num_steps
+
+
+@pytest.mark.parametrize("task", list(Task))
+def test_a_batch_computed_in_parts_is_the_same_step(tiny_bert: FrozenBase, task: Task) -> None:
+    found = by_task(task)
+    # 15 rows: parts of unequal size, and a last batch of fewer rows than parts
+    rows = (*found.train[:14], replace(found.train[14], input=longer(found.train[14].input)))
+    if task is Task.TOKENS:
+        rows = tuple(replace(e, target=padded(e)) for e in rows)
+
+    def trained(parts: int) -> tuple[list[float | None], dict[str, torch.Tensor]]:
+        training = TrainingConfig(epochs=2, batch_size=6, gradient_accumulation_steps=parts)
+        spec = AdapterSpec(rank=2, training=replace(training, class_weight=ClassWeight.BALANCED))
+        trainer = Trainer(tiny_bert, replace(found, train=rows), spec)
+        losses = [progress.loss for progress in trainer.run() if progress.phase == "training"]
+        return losses, dict(trainer._model.state_dict())
+
+    (whole, expected), (parted, seen) = trained(1), trained(4)
+    assert parted == pytest.approx(whole, rel=1e-5)
+    for name, tensor in expected.items():
+        assert torch.allclose(tensor, seen[name], atol=1e-6), name
+
+
+def longer(given: TextInput) -> TextInput:
+    """The same and more of it."""
+    if given.tokens is not None:
+        return TextInput(tokens=given.tokens * 3)
+    return TextInput(given.text + " and the text is very very good")
+
+
+def padded(example: Example) -> Target:
+    """Tags as long as the words."""
+    tags = example.target
+    assert isinstance(tags, tuple)
+    return (tags * 3)[: len(example.input.tokens or ())]
 
 
 def stop_after(calls: int) -> Callable[[], bool]:

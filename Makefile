@@ -18,7 +18,7 @@ PIP_VERSION := 26.2.1
 INSTALLED := $(VENV)/.installed
 TEST_BASE := $(VENV)/.test-base
 
-.PHONY: help install demo test lint types format bench docs deploy-check deploy-e2e clean
+.PHONY: help install demo test lint types format bench docs bases deploy-check deploy-e2e clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,10 @@ bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(TEST_BASE)) ## a script of 
 	@$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 docs: $(INSTALLED) ## write the generated pages of docs/
+	@$(PY) docs/generate.py
+
+bases: $(INSTALLED) ## measure every base family, and write docs/bases.md
+	@$(PY) tests/conformance.py docs/bases.json
 	@$(PY) docs/generate.py
 
 deploy-check: $(INSTALLED) ## image, compose file and chart, as far as it goes without a container engine

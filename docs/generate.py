@@ -9,11 +9,13 @@ import ast
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from annotated_types import BaseMetadata
+from families import families
+from page import page, table
 from prometheus_client import CollectorRegistry
 from pydantic.fields import FieldInfo
 
@@ -22,7 +24,6 @@ from skhost.errors import ServiceError
 from skhost.settings import PREFIX, Settings
 
 HERE = Path(__file__).parent
-NOTE = "<!-- Written by `make docs` from the code. Change the code, not this page. -->\n"
 
 
 def pages() -> dict[str, Callable[[], str]]:
@@ -34,6 +35,7 @@ def pages() -> dict[str, Callable[[], str]]:
         "metrics.md": metrics,
         "http.md": http,
         "modules.md": modules,
+        "bases.md": families,
     }
 
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing")
     check = parser.parse_args(arguments).check
-    stale = [name for name, page in pages().items() if not _is_current(HERE / name, page(), check)]
+    stale = [name for name, make in pages().items() if not _is_current(HERE / name, make(), check)]
     for name in stale:
         sys.stdout.write(f"docs/{name} {'is out of date: run make docs' if check else 'written'}\n")
     return 1 if check and stale else 0
@@ -65,7 +67,7 @@ def configuration() -> str:
         (f"`{PREFIX}{name.upper()}`", _type(field), _default(field.default), field.description)
         for name, field in Settings.model_fields.items()
     ]
-    return _page(
+    return page(
         "Configuration",
         f"Every setting is an environment variable with the prefix `{PREFIX}`; `skhost up`, "
         "`skhost serve` and `skhost worker` read them once, at the start. Options of the command "
@@ -73,7 +75,7 @@ def configuration() -> str:
         "stops the start with one line that says so.\n\n"
         "Commands that use a server find it by `--url` or `SKHOST_URL` "
         "(default `http://127.0.0.1:8080`).",
-        _table(("variable", "type", "default", "meaning"), rows),
+        table(("variable", "type", "default", "meaning"), rows),
     )
 
 
@@ -127,7 +129,7 @@ def errors() -> str:
     ]
     last = [(500, "internal", "A fault of the server; its log has it under the request's id.")]
     rows = [(str(s), f"`{c}`", text) for s, c, text in sorted({*own, *plain, *last})]
-    return _page(
+    return page(
         "Errors",
         "Every error has the same body. `code` is for programs and stays the same between "
         "versions; `message` is for people: what was seen, and what to do about it. `request_id` "
@@ -140,7 +142,7 @@ def errors() -> str:
         "`invalid_input` or `input_too_long`. A failed training has its error in the job, with a "
         "code of the table, `training_died` when its process was killed too often, or the name of "
         "an error of the library, as `unsupported_base`.",
-        _table(("status", "code", "meaning"), rows),
+        table(("status", "code", "meaning"), rows),
     )
 
 
@@ -163,7 +165,7 @@ def command_line() -> str:
     """Every command with its arguments and options, from the command line's own tree."""
     from skhost.cli.app import build
 
-    return _page(
+    return page(
         "Command line",
         "`skhost --help` and `skhost COMMAND --help` show the same. Results go to stdout, anything "
         "else to stderr. `--json` and `--url` may stand before or after the command. An error is "
@@ -185,8 +187,8 @@ def _command(path: tuple[str, ...], command: Any) -> str:
     parameters = [p for p in command.params if not getattr(p, "hidden", False)]
     usage = " ".join((*path, *(_usage(p) for p in parameters if _is_shown(p))))
     rows = [(f"`{_spelling(p)}`", p.help or "", _option_default(p)) for p in parameters]
-    table = _table(("", "meaning", "default"), rows) if rows else ""
-    return f"## `{' '.join(path)}`\n\n{command.help}\n\n```\n{usage}\n```\n\n{table}".rstrip()
+    options = table(("", "meaning", "default"), rows) if rows else ""
+    return f"## `{' '.join(path)}`\n\n{command.help}\n\n```\n{usage}\n```\n\n{options}".rstrip()
 
 
 def _is_shown(parameter: Any) -> bool:
@@ -229,11 +231,11 @@ def metrics() -> str:
         (f"`{_exposed(family)}`", family.type, _labels(registry, family.name), family.documentation)
         for family in sorted(registry.collect(), key=lambda family: family.name)
     ]
-    return _page(
+    return page(
         "Metrics",
         "`GET /metrics` answers in the format of Prometheus. A histogram has the usual `_bucket`, "
         "`_sum` and `_count`.",
-        _table(("metric", "type", "labels", "meaning"), rows),
+        table(("metric", "type", "labels", "meaning"), rows),
     )
 
 
@@ -268,11 +270,11 @@ def http() -> str:
         for path, method, operation in operations
         if "requestBody" in operation
     ]
-    return _page(
+    return page(
         "HTTP",
         "A running server shows the same at `/docs`, and as an OpenAPI document at "
         "`/openapi.json`. [Errors](errors.md) have one body.",
-        _table(("request", "what it does"), rows),
+        table(("request", "what it does"), rows),
         *filter(None, bodies),
     )
 
@@ -294,7 +296,7 @@ def _body(title: str, operation: dict[str, Any], schema: dict[str, Any]) -> str:
         )
         for name, field in fields.items()
     ]
-    return f"## `{title}`\n\nBody: `{kind}`.\n\n" + _table(
+    return f"## `{title}`\n\nBody: `{kind}`.\n\n" + table(
         ("field", "type", "default", "meaning"), rows
     )
 
@@ -330,7 +332,7 @@ def _json_default(field: dict[str, Any]) -> str:
 def modules() -> str:
     """Every module with the first sentence of its docstring."""
     packages = [HERE.parent / "adapters" / "sktuning", HERE.parent / "service" / "skhost"]
-    return _page(
+    return page(
         "Modules",
         "What each file is for, from its own first line. "
         "[Architecture](architecture.md) has the way through them.",
@@ -345,28 +347,12 @@ def _package(package: Path) -> Iterator[str]:
         kept = [row for row in rows if row[1]]
         if kept:
             title = f"## `{folder.relative_to(HERE.parent)}/`"
-            yield f"{title}\n\n{_table(('module', 'what it is for'), kept)}"
+            yield f"{title}\n\n{table(('module', 'what it is for'), kept)}"
 
 
 def _purpose(path: Path) -> str:
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
     return " ".join((docstring or "").split("\n\n")[0].split())
-
-
-# pages
-
-
-def _page(title: str, *parts: str) -> str:
-    return "\n\n".join((f"# {title}", NOTE.rstrip(), *parts)) + "\n"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str | None]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines)
-
-
-def _cell(text: str | None) -> str:
-    return " ".join((text or "").replace("|", "\\|").split())
 
 
 if __name__ == "__main__":

@@ -129,6 +129,7 @@ def _attend(
     oracle: _Watch,
     scaling: float | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """One row: query (1, n_heads, T, D), key and value (1, n_kv, T, D) to (1, T, n_heads, D)."""
@@ -146,6 +147,8 @@ def _attend(
     heads = []
     for head in range(query.shape[1]):
         scores = query[0, head] @ keys[head // shared].T * scale  # (T, P + T)
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap) * softcap
         scores = scores.masked_fill(~sees, -math.inf)
         heads.append(torch.softmax(scores, dim=-1) @ values[head // shared])
     return torch.stack(heads, dim=1)[None], None

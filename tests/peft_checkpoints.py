@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 from bases import byte_tokenizer
-from tiny_families import BY_NAME, Family, causal
+from tiny_families import BY_NAME, Family
 from tokenizers import processors
 from torch import Tensor
 
@@ -30,15 +30,8 @@ _CLASSES = {
     "SEQ_CLS": transformers.AutoModelForSequenceClassification,
     "TOKEN_CLS": transformers.AutoModelForTokenClassification,
 }
-_MORE = {
-    "electra": Family(
-        "electra", "ElectraConfig", {**BY_NAME["bert"].options, "embedding_size": 32}
-    ),
-    "xlm-roberta": Family(
-        "xlm-roberta", "XLMRobertaConfig", BY_NAME["roberta"].options, position_start=2
-    ),
-    "qwen3": causal("qwen3", "Qwen3Config", **{**BY_NAME["qwen2"].options, "head_dim": 16}),
-}
+# PEFT's prompts are as wide as the layers
+_ELECTRA = Family("electra", "ElectraConfig", {**BY_NAME["bert"].options, "embedding_size": 32})
 _HIDDEN = {"encoder_hidden_size": 16}
 KINDS: Mapping[str, Callable[..., Any]] = {
     "prefix": peft.PrefixTuningConfig,
@@ -90,7 +83,7 @@ class Stock:
 @cache
 def stock(family: str, task: str = "SEQ_CLS", num_labels: int = NUM_LABELS) -> Stock:
     """Always the same weights."""
-    known = BY_NAME.get(family) or _MORE[family]
+    known = _ELECTRA if family == "electra" else BY_NAME[family]
     tokenizer = _with_bos() if family == "llama" else known.tokenizer()
     options = {"vocab_size": len(tokenizer), "pad_token_id": 0, **known.options}
     ids = {"bos_token_id": 1, "eos_token_id": 2} if known.is_causal else {}

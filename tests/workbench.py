@@ -55,7 +55,8 @@ class Made:
     trainable: Trainable
     adapter: Adapter
     rows: list[EncodedRow]
-    gradients: dict[str, Tensor]  # of the step that was taken
+    loss: float  # of the step that was taken
+    gradients: dict[str, Tensor]  # of that step
 
     @property
     def logits(self) -> list[NDArray[np.float32]]:
@@ -117,7 +118,7 @@ class Bench:
             kv=state.kv,
             embeds=state.embeds,
             offset=offset,
-            uses_types=self.family.name == "bert",
+            uses_types=self.family.uses_types,
         )
 
 
@@ -150,9 +151,8 @@ def make(classifier: Classifier, case: Case) -> Made:
     optimiser.step()
     with torch.no_grad():
         state = trainable.encoder().to("cpu", torch.float32)
-    return Made(
-        classifier, trainable, Adapter(config, state, trainable.served_head()), rows, gradients
-    )
+    adapter = Adapter(config, state, trainable.served_head())
+    return Made(classifier, trainable, adapter, rows, float(loss.detach()), gradients)
 
 
 def make_rows(case: Case) -> list[Example]:
@@ -184,6 +184,12 @@ def through_head(hidden: Tensor, row: EncodedRow, adapter: Adapter) -> NDArray[n
     return logits
 
 
+def trained_logits(made: Made) -> list[NDArray[np.float32]]:
+    """What the trainable itself answers, a row at a time as a served adapter does."""
+    with torch.no_grad():
+        return [made.trainable([row]).numpy().reshape(_shape_of(made, row)) for row in made.rows]
+
+
 def is_after(config: AdapterConfig) -> bool:
     """Whether the text's positions go on from the prompt's."""
     return config.text_offset is TextOffset.AFTER_PROMPT
@@ -203,6 +209,11 @@ def error_of(
     scale = max(float(np.abs(one).max()) for one in expected)
     pairs = zip(seen, expected, strict=True)
     return max(float(np.abs(one - other).max()) for one, other in pairs) / scale
+
+
+def _shape_of(made: Made, row: EncodedRow) -> tuple[int, ...]:
+    width = made.adapter.config.num_outputs
+    return (len(row.words), width) if row.words is not None else (width,)
 
 
 def _shake(trainable: Trainable) -> None:

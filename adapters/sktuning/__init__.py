@@ -13,6 +13,7 @@ _HOME = {
     "BaseIdentity": "config",
     "Classifier": "classify",
     "Dataset": "data",
+    "DecodeOptions": "decode",
     "Encoder": "tokens",
     "Example": "data",
     "FrozenBase": "base",
@@ -32,6 +33,10 @@ _HOME = {
     "Transform": "config",
     "Untrained": "zero_shot",
     "ZeroShot": "zero_shot",
+    "fit": "training.fit",
+    "load": "artifact",
+    "predict": "prediction",
+    "save": "artifact",
 }
 
 __all__ = sorted(_HOME)

@@ -38,10 +38,10 @@ __all__ = [
 ]
 
 
-def save(directory: Path, trained: TrainedAdapter) -> str:
+def save(directory: Path | str, trained: TrainedAdapter) -> str:
     """Write what a training made; see `write`."""
     text = card.render(trained)
-    return write(directory, trained.adapter, trained.golden, text, trained.trainable)
+    return write(Path(directory), trained.adapter, trained.golden, text, trained.trainable)
 
 
 def write(
@@ -86,7 +86,7 @@ def write(
 
 
 def load(
-    directory: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    directory: Path | str, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
 ) -> Adapter:
     """The adapter in `directory`.
 
@@ -97,6 +97,7 @@ def load(
     Raises:
         ArtifactCorrupt: anything about it is not as it should be; says what was seen.
     """
+    directory = Path(directory)
     manifest = Manifest.read(directory)
     config = records.read_recorded(directory, records.CONFIG, manifest)
     model = records.read_recorded(directory, records.MODEL, manifest)

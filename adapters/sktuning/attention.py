@@ -93,6 +93,7 @@ def attend(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     packing: Packing | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
@@ -101,6 +102,7 @@ def attend(
     Args:
         query: (1, n_heads, T, D), positions already applied.
         key, value: (1, n_kv, T, D).
+        s_aux: attention sinks, one a head, which are not computed here.
 
     Returns:
         (1, T, n_heads, D), and no weights.
@@ -110,6 +112,8 @@ def attend(
     """
     if packing is None:
         raise UnsupportedBase(f"{NAME} attention was called without a packing: the family drops it")
+    if s_aux is not None:
+        raise UnsupportedBase("its attention has sinks, which the packed attention does not know")
     layer = _layer(module, packing)
     if packing.collected is not None:
         packing.collected.append((key[0], value[0]))

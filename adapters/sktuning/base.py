@@ -40,6 +40,7 @@ class FrozenBase:
         max_length: tokens a row may have, prompt included.
         num_layers, hidden_size, embedding_size: L, H, E.
         path: how rows are batched.
+        why_padded: why they cannot be packed; None where they are.
         tokenizer: transformers' tokenizer.
         pooler: the layer that the family's classifiers put before their heads, where it has one.
     """
@@ -62,6 +63,7 @@ class FrozenBase:
         self.max_length = families.max_length(config)
         self.hidden_size = int(config.hidden_size)
         self.embedding_size = int(self.embedding.weight.shape[1])
+        self.why_padded: str | None = None
         self._forward, self.path = self._prove_a_path()
 
     @classmethod
@@ -187,12 +189,14 @@ class FrozenBase:
                 "path is for causal families; bert, roberta, distilbert or modernbert would work"
             )
         try:
-            return self._padded(stock), "padded"
-        except (UnsupportedBase, TypeError, ValueError, AttributeError) as error:
+            forward = self._padded(stock)
+        except (UnsupportedBase, TypeError, ValueError, AttributeError, LookupError) as error:
             raise UnsupportedBase(
                 f"{self.family} cannot be a base: it cannot be packed ({reason}) nor padded "
-                f"({error}); llama, mistral, qwen2, gpt2 or bloom would work"
+                f"({_said(error)}); llama, mistral, qwen2, gpt2 or bloom would work"
             ) from error
+        self.why_padded = reason
+        return forward, "padded"
 
     def _packed(self, stock: Sequence[Tensor]) -> PackedForward:
         AttentionInterface.register(attention.NAME, attention.attend)
@@ -217,3 +221,8 @@ class FrozenBase:
         forward = self._pad()
         check_path(forward, forward.capture, self.embedding, stock, self.is_causal)
         return forward
+
+
+def _said(error: Exception) -> str:
+    """The message of an error of ours; of any other with its kind, as it may say little."""
+    return str(error) if isinstance(error, UnsupportedBase) else f"{type(error).__name__}: {error}"

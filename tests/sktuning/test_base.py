@@ -17,6 +17,7 @@ from sktuning.rows import Row
 
 def test_a_tiny_base_is_packed_and_frozen(tiny_bert: FrozenBase) -> None:
     assert tiny_bert.path == "packed"
+    assert tiny_bert.why_padded is None
     assert not tiny_bert.is_causal
     assert not any(p.requires_grad for p in tiny_bert.model.parameters())
 
@@ -108,3 +109,16 @@ def test_a_family_that_drops_our_arguments_is_padded() -> None:
     )
     base = FrozenBase.from_model(bases.tiny_model(config), tokenizer, "tiny-stablelm")
     assert base.path == "padded"
+    assert base.why_padded is not None
+    assert "drops it" in base.why_padded
+
+
+def test_a_family_with_attention_sinks_is_padded_and_says_so() -> None:
+    tokenizer = bases.byte_tokenizer()
+    config = transformers.GptOssConfig(
+        vocab_size=len(tokenizer), head_dim=8, num_key_value_heads=2, num_local_experts=2,
+        num_experts_per_tok=1, pad_token_id=0, **bases.WIDTHS,
+    )  # fmt: skip
+    base = FrozenBase.from_model(bases.tiny_model(config), tokenizer, "tiny-gpt-oss")
+    assert base.path == "padded"
+    assert "sinks" in str(base.why_padded)

@@ -11,15 +11,21 @@ import numpy as np
 import pytest
 import torch
 from making import trained_of
-from tiny_families import BY_NAME, FAMILIES
-from workbench import Bench, Case, Made, error_of, make_rows, through_head, with_offset
+from tiny_families import BY_NAME, EVERY, FAMILIES
+from workbench import (
+    Bench,
+    Case,
+    error_of,
+    make_rows,
+    through_head,
+    trained_logits,
+    with_offset,
+)
 
 from sktuning import artifact
 from sktuning.config import Method, Pooling, Task, TextOffset, Transform
-from sktuning.decode import Array
 from sktuning.fingerprint import base_digest
 from sktuning.prompt.encoder import SoftPromptEncoder
-from sktuning.tokens import EncodedRow
 
 TOLERANCE = 1e-5
 CASES = [
@@ -62,7 +68,7 @@ def test_a_family_takes_the_path_that_is_said(bench: Bench) -> None:
     assert bench.base.is_causal == bench.family.is_causal
 
 
-@pytest.mark.parametrize("bench", [f.name for f in FAMILIES if f.path == "packed"], indirect=True)
+@pytest.mark.parametrize("bench", [f.name for f in EVERY if f.path == "packed"], indirect=True)
 def test_the_oracle_is_the_stock_model_when_there_is_no_prompt(bench: Bench) -> None:
     row = bench.make(CASES[0]).rows[2]
     ids = torch.tensor([row.ids])
@@ -204,14 +210,3 @@ def test_the_stock_models_own_cache_answers_the_same(bench: Bench, method: Metho
         for row in made.rows
     ]
     assert error_of(made.logits, expected) < TOLERANCE
-
-
-def trained_logits(made: Made) -> list[Array]:
-    """What the trainable itself answers, a row at a time as a served adapter does."""
-    with torch.no_grad():
-        return [made.trainable([row]).numpy().reshape(shape_of(made, row)) for row in made.rows]
-
-
-def shape_of(made: Made, row: EncodedRow) -> tuple[int, ...]:
-    width = made.adapter.config.num_outputs
-    return (len(row.words), width) if row.words is not None else (width,)

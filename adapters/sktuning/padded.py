@@ -1,4 +1,4 @@
-"""The padded forward, for causal families whose attention cannot be replaced (BLOOM, Falcon).
+"""The padded forward, for causal families whose attention cannot be replaced, as BLOOM and Falcon.
 
 Prefixes are padded on the left and texts on the right, so that every prefix ends where its text
 begins; the stock model reads the prefixes from its own key/value cache.

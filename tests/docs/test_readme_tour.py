@@ -59,7 +59,7 @@ def test_the_tour_of_the_readme_does_what_it_says(url: str, workplace: Path) -> 
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     stops = re.findall(r"<!-- tour -->\n```sh\n(.*?)```", readme, re.DOTALL)
     outputs = [_run(stop, url, workplace) for stop in stops]
-    train, batch, pairs, fan_out, risk, versions, transfer, operate = outputs
+    train, batch, pairs, fan_out, risk, day_zero, versions, transfer, operate = outputs
 
     assert "event: " in train
     assert '"state":"succeeded"' in train.replace(" ", "")
@@ -68,6 +68,8 @@ def test_the_tour_of_the_readme_does_what_it_says(url: str, workplace: Path) -> 
     assert '"task":"single-label"' in pairs.replace(" ", "")
     assert [a["adapter"] for a in json.loads(fan_out)["adapters"]] == ["sentiment", "intent"]
     assert '"label"' in risk
+    assert '"origin":"labels"' in day_zero.replace(" ", "")
+    assert "sports" in day_zero[day_zero.rindex("}") :]  # the answer, behind the version
     assert _prod_versions(versions) == [2, 1, 1]
     assert '"name":"copied"' in transfer.replace(" ", "")
     assert "skhost_requests_total" in operate

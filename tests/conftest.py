@@ -7,11 +7,18 @@ from pathlib import Path
 import bases
 import pytest
 import torch
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from skhost.connection import connect
 from skhost.valkey import EmbeddedValkey
 from sktuning.base import FrozenBase
+
+
+def pytest_configure() -> None:
+    """No limit on a property's single example: on a busy machine it says nothing of the code."""
+    settings.register_profile("skhost", deadline=None)
+    settings.load_profile("skhost")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -76,7 +76,7 @@ def test_the_oracle_is_the_stock_model_when_there_is_no_prompt(bench: Bench) -> 
         stock = bench.family.model().double().eval()(input_ids=ids).last_hidden_state[0]
     own = bench.plain.hidden(row.ids, row.type_ids)
     assert len(row) > 8  # beyond every window
-    assert error_of([own.numpy()], [stock.numpy()]) < 1e-6
+    assert error_of([own.numpy()], [stock.numpy()]) < 3e-6  # the stock softmax is in float32
 
 
 @over_families

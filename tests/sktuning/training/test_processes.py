@@ -39,7 +39,7 @@ def test_two_processes_train_what_one_does(tiny_bert: FrozenBase, shared: Path, 
         seen = load_file(shared / f"{task}-{process}.safetensors")
         assert seen.keys() == expected.keys()
         for name, tensor in expected.items():
-            assert torch.allclose(tensor, seen[name], atol=1e-5, rtol=1e-5), name
+            assert torch.allclose(tensor, seen[name], atol=5e-5, rtol=1e-5), name
 
 
 def test_all_processes_stop_when_one_is_told_to_and_go_on_together(shared: Path) -> None:

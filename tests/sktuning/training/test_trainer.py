@@ -115,9 +115,9 @@ def test_a_batch_computed_in_parts_is_the_same_step(tiny_bert: FrozenBase, task:
         return losses, dict(trainer._model.state_dict())
 
     (whole, expected), (parted, seen) = trained(1), trained(4)
-    assert parted == pytest.approx(whole, rel=1e-5)
+    assert parted == pytest.approx(whole, rel=2e-4)  # sums in another order, and Adam on them
     for name, tensor in expected.items():
-        assert torch.allclose(tensor, seen[name], atol=1e-6), name
+        assert torch.allclose(tensor, seen[name], atol=2e-5), name
 
 
 def longer(given: TextInput) -> TextInput:

@@ -9,7 +9,7 @@ import typer
 from skhost.cli import train_options as options
 from skhost.cli.configuration import load_settings
 from skhost.cli.serve import Base, Device
-from skhost.cli.session import AsJson, CommandError, Globals, write_json
+from skhost.cli.session import AsJson, Globals, write_json
 
 if TYPE_CHECKING:
     from skhost.jobs.request import TrainRequest
@@ -57,9 +57,7 @@ def fit(
     from sktuning.training.processes import own_device
     from sktuning.training.trainer import Trainer
 
-    for path in (file, *([held_out] if held_out else [])):
-        if not path.is_file():
-            raise CommandError(f"{path}: there is no such file", exit_code=2)
+    options.check_files(file, held_out)
     request = _request(ctx.params)
     settings = load_settings(base=base, device=device)
     dataset = read_dataset(file, request.reading(), held_out=held_out).dataset
@@ -78,18 +76,11 @@ def fit(
         _write(trainer, output, as_json=is_json)
 
 
-_FIELDS = (
-    *("task", "method", "prompt_text", "on_bad_rows", "transform", "rank", "epochs"),
-    *("batch_size", "gradient_accumulation_steps", "learning_rate", "max_length"),
-    *("class_weight", "seed", "text_column", "label_column", "pair_column", "tokens_column"),
-)
-
-
 def _request(params: dict[str, Any]) -> "TrainRequest":
     """The options as POST /train would take them."""
     from skhost.api.train_form import TrainFields
 
-    given = {name: str(params[name]) for name in _FIELDS if params[name] is not None}
+    given = {name: str(params[name]) for name in options.FIELDS if params[name] is not None}
     return TrainFields.parse({"name": "fit", **given}).request()
 
 

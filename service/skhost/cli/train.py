@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from skhost.cli import train_options as options
-from skhost.cli.session import AsJson, CommandError, Session, Url, session, write_json
+from skhost.cli.session import AsJson, Session, Url, session, write_json
 
 
 def train(
@@ -36,10 +36,8 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train an adapter from FILE on the server and follow it; Ctrl-C detaches."""
-    fields = {key: ctx.params[key] for key in _FIELDS}
-    for path in (file, *([held_out] if held_out else [])):
-        if not path.is_file():
-            raise CommandError(f"{path}: there is no such file", exit_code=2)
+    fields = {key: ctx.params[key] for key in (*options.FIELDS, "gate")}
+    options.check_files(file, held_out)
     with session(ctx, url, as_json) as s:
         job = s.client.train(file, name, held_out=held_out, **fields)
         _report(s, job)
@@ -47,14 +45,6 @@ def train(
             s.show(job, lambda: f"job {job['id']} is {job['state']}")
         else:
             _follow(s, job["id"])
-
-
-_FIELDS = (
-    *("task", "method", "prompt_text", "on_bad_rows", "gate", "transform", "rank", "epochs"),
-    *("batch_size", "gradient_accumulation_steps", "learning_rate", "max_length"),
-    *("class_weight", "seed"),
-    *("text_column", "label_column", "pair_column", "tokens_column"),
-)
 
 
 def _follow(s: Session, job_id: str) -> None:

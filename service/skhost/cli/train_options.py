@@ -1,9 +1,11 @@
-"""The options of `skhost train`: fields of the form behind POST /train."""
+"""The options of `skhost train` and `skhost fit`: fields of the form behind POST /train."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from skhost.cli.session import CommandError
 
 _ADVANCED = "Hyperparameters"
 _COLUMNS = "Columns"
@@ -58,3 +60,20 @@ TextColumn = Annotated[str | None, _column("The texts; the first of a pair.")]
 PairColumn = Annotated[str | None, _column("The second texts.")]
 LabelColumn = Annotated[str | None, _column("What is learned: label, labels, number or tags.")]
 TokensColumn = Annotated[str | None, _column("The rows of words.")]
+
+FIELDS = (  # of the training form, as `train` and `fit` both take them
+    *("task", "method", "prompt_text", "on_bad_rows", "transform", "rank", "epochs"),
+    *("batch_size", "gradient_accumulation_steps", "learning_rate", "max_length"),
+    *("class_weight", "seed", "text_column", "label_column", "pair_column", "tokens_column"),
+)
+
+
+def check_files(file: Path, held_out: Path | None) -> None:
+    """Refuse files that are not there, before anything is started.
+
+    Raises:
+        CommandError: the first that is missing.
+    """
+    for path in (file, *([held_out] if held_out else [])):
+        if not path.is_file():
+            raise CommandError(f"{path}: there is no such file", exit_code=2)

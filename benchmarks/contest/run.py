@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-FORMAT = 2  # raised when a run of the same settings would come out differently
+FORMAT = 3  # raised when a run of the same settings would come out differently
 HELD_OUT = 200  # rows that a learning curve is judged by, at most: enough to see its course
 POINTS = 6  # of a learning curve, after the one before the first step
 

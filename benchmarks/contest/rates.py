@@ -38,8 +38,8 @@ ENTRANTS: Mapping[str, Entrant] = {
     # the product's default is 5e-3; the low-rank map starts at zero and takes such steps well
     SK_PREFIX: Entrant("SK-prefix", (2e-3, 5e-3, 1e-2)),
     SK_PROMPT: Entrant("SK-prompt", (2e-3, 5e-3, 1e-2)),
-    # P-tuning v2 and PEFT's own examples: 5e-3 to 3e-2 for free keys and values
-    PREFIX: Entrant("PREFIX_TUNING", (5e-3, 1e-2, 3e-2)),
+    # P-tuning v2 and PEFT's own examples: 5e-3 to 3e-2 for free keys and values; here more is better
+    PREFIX: Entrant("PREFIX_TUNING", (1e-2, 3e-2, 1e-1)),
     # PEFT's examples: 3e-2; Lester et al. go up to 0.3 with another optimiser
     PROMPT: Entrant("PROMPT_TUNING", (1e-2, 3e-2, 1e-1)),
     # started from the words of the SK prompt; word embeddings are small, so are the steps
@@ -47,8 +47,8 @@ ENTRANTS: Mapping[str, Entrant] = {
     # PEFT's example for sentence pairs: 1e-3, over twenty epochs
     P_TUNING: Entrant("P_TUNING", (1e-3, 3e-3, 1e-2)),
     # Hu et al.: 4e-4 to 5e-4 for RoBERTa, over many epochs; PEFT's examples up to 3e-3
-    LORA: Entrant("LoRA, r = 8, query and value", (5e-4, 1e-3, 2e-3)),
-    OWN_HEAD: Entrant("PREFIX_TUNING, PEFT's own head", (5e-3, 1e-2, 3e-2)),
+    LORA: Entrant("LoRA, r = 8, query and value", (1e-3, 2e-3, 5e-3)),
+    OWN_HEAD: Entrant("PREFIX_TUNING, PEFT's own head", (1e-2, 3e-2, 1e-1)),
     LOGISTIC: Entrant("logistic head, frozen base", (), epochs=0),
     # Devlin et al.: 2e-5 to 5e-5; small models take more
     FULL: Entrant("full fine-tuning", (2e-5, 5e-5, 1e-4)),

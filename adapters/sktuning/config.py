@@ -44,7 +44,8 @@ class Transform(StrEnum):
 class Start(StrEnum):
     """What the prompt starts from."""
 
-    SEMANTIC = "semantic"
+    SEMANTIC = "semantic"  # the words' states as they are
+    SPREAD = "spread"  # prefixes: the words' states told apart, centred and orthogonal in each head
     RANDOM = "random"  # for ablations
 
 
@@ -228,7 +229,7 @@ class TrainingConfig:
     epochs: int | None = None  # None: enough for the number of rows, see `plan_epochs`
     batch_size: int = 32  # rows an optimiser step, over all processes
     gradient_accumulation_steps: int = 1  # parts that these are computed in: less memory, same step
-    learning_rate: float = 5e-3  # of the prompt's transform
+    learning_rate: float | None = None  # of the prompt's transform; None: what suits it
     head_learning_rate: float = 2e-3
     weight_decay: float = 0.01
     warmup_ratio: float = 0.1
@@ -278,8 +279,8 @@ class AdapterSpec:
     """What a user may choose about a new adapter; everything else is found or made."""
 
     method: Method = Method.SK_PREFIX
-    transform: Transform = Transform.LOW_RANK
-    start: Start = Start.SEMANTIC
+    transform: Transform = Transform.DIRECT
+    start: Start | None = None  # None: what suits base, method and transform
     rank: int = 8
     prompt_text: str | None = None  # None: made from the task and the label names
     pooling: Pooling | None = None  # None: mean

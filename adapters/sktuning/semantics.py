@@ -3,7 +3,7 @@
 Source: Prottasha et al., Semantic Knowledge Tuning, arXiv:2410.08598, section 3.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from sktuning.base import FrozenBase
 from sktuning.config import MAX_VIRTUAL_TOKENS, Start
 from sktuning.errors import ConfigError
 from sktuning.tokens import Encoder
+
+_NULL = 1e-3  # singular values below this share of the largest are rounding, or the mean left out
+_SPREAD_VALUES = 0.3  # so small that texts are hardly disturbed before training
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +37,16 @@ class Semantics:
     def length(self) -> int:
         """P."""
         return len(self.ids)
+
+    @property
+    def kv_unit(self) -> Tensor:
+        """How far the words' keys and values lie apart, by layer: (L, 2, 1, 1, 1)."""
+        return _spread_of(self.kv.float(), (2, 3, 4))
+
+    @property
+    def embeds_unit(self) -> Tensor:
+        """How far the words' embeddings lie apart: (1, 1)."""
+        return _spread_of(self.embeds.float(), (0, 1))
 
 
 class SemanticCache:
@@ -74,10 +87,15 @@ class SemanticCache:
         return Semantics(tuple(ids), embeds, captured.hidden, captured.kv)
 
 
-def randomised(semantics: Semantics, start: Start, seed: int) -> Semantics:
-    """The same shapes and scales without the meaning, for `Start.RANDOM`; else unchanged."""
-    if start is Start.SEMANTIC:
-        return semantics
+def started(semantics: Semantics, start: Start, seed: int) -> Semantics:
+    """What a prompt starts from: the words' states, or what `start` makes of them."""
+    if start is Start.SPREAD:
+        return replace(semantics, kv=_spread(semantics.kv.float()).to(semantics.kv.dtype))
+    return _randomised(semantics, seed) if start is Start.RANDOM else semantics
+
+
+def _randomised(semantics: Semantics, seed: int) -> Semantics:
+    """The same shapes and scales without the meaning."""
     generator = torch.Generator().manual_seed(seed)
 
     def noise(like: Tensor) -> Tensor:
@@ -87,3 +105,26 @@ def randomised(semantics: Semantics, start: Start, seed: int) -> Semantics:
     return Semantics(
         semantics.ids, noise(semantics.embeds), noise(semantics.hidden), noise(semantics.kv)
     )
+
+
+def _spread(kv: Tensor) -> Tensor:
+    """Each head's words told apart: without what they share, and orthogonal; (L, 2, n_kv, P, D).
+
+    Of all sets of orthogonal vectors that span what the words span beside their mean, it is the
+    nearest to them (Löwdin's orthogonalisation), at their scale; the values smaller.
+    """
+    centred = kv - kv.mean(dim=-2, keepdim=True)
+    left, sizes, right = torch.linalg.svd(centred, full_matrices=False)
+    kept = (sizes > sizes[..., :1] * _NULL).to(kv.dtype)
+    turned = (left * kept[..., None, :]) @ right
+    turned = turned * (sizes.square().sum(-1) / kept.sum(-1).clamp(min=1)).sqrt()[..., None, None]
+    scale = torch.tensor([1.0, _SPREAD_VALUES], device=kv.device)
+    spread: Tensor = turned * scale[:, None, None, None]
+    return spread
+
+
+def _spread_of(states: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Root mean square over `over`, the words' mean left out where there is more than one."""
+    words = states.shape[-2]
+    apart = states - states.mean(dim=-2, keepdim=True) if words > 1 else states
+    return apart.square().mean(dim=over, keepdim=True).sqrt()

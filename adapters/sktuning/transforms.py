@@ -37,15 +37,23 @@ class Linear(nn.Module):
 
 
 class Offset(nn.Module):
-    """A free tensor added to the state: training it is training the state itself."""
+    """A free tensor added to the state: training it is training the state itself.
 
-    def __init__(self, shape: torch.Size) -> None:
+    Args:
+        shape: of the state.
+        unit: what the tensor is measured in, so that one learning rate suits every base and layer.
+    """
+
+    unit: Tensor
+
+    def __init__(self, shape: torch.Size, unit: Tensor) -> None:
         super().__init__()
         self.delta = nn.Parameter(torch.zeros(shape))
+        self.register_buffer("unit", unit.float(), persistent=False)
 
     def forward(self, states: Tensor) -> Tensor:
         """The offset, whatever the state."""
-        return self.delta
+        return self.delta * self.unit
 
 
 class Nothing(nn.Module):

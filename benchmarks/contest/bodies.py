@@ -20,6 +20,7 @@ class SemanticBody:
         self._classifier = stage.classifier
         self._config = stage.config
         self._encoder = make_encoder(stage.base, stage.semantics, stage.config)
+        self.is_free = self._encoder.is_free
 
     def hidden(self, rows: Sequence[EncodedRow]) -> Hidden:
         """One packed forward."""
@@ -48,6 +49,8 @@ class StockBody:
         is_whole: whether all of it is trained: with the dropout of its configuration, and in
             mixed precision where the frozen bases are in a shorter format.
     """
+
+    is_free = False
 
     def __init__(
         self,

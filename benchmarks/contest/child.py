@@ -49,7 +49,7 @@ def _training(run: Run, num_rows: int) -> TrainingConfig:
     epochs = plan_epochs(run.epochs, run.min_steps, num_rows, size)
     return TrainingConfig(
         epochs=epochs or None,
-        learning_rate=run.learning_rate or TrainingConfig().learning_rate,
+        learning_rate=run.learning_rate or None,
         seed=run.seed,
     )
 

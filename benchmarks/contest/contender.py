@@ -30,6 +30,11 @@ class Contender(Protocol):
         """The head's parameters: every method has the same rate for them."""
         ...
 
+    @property
+    def is_free(self) -> bool:
+        """Whether its own parameters are an SK prompt's state itself."""
+        ...
+
     def set_training(self, on: bool) -> None:
         """Whether the base drops out, where the method has it so."""
         ...
@@ -52,7 +57,13 @@ class Contender(Protocol):
 
 
 class Body(Protocol):
-    """The method itself: what it makes of the base's view of a text."""
+    """The method itself: what it makes of the base's view of a text.
+
+    Attributes:
+        is_free: whether what is trained is an SK prompt's state itself.
+    """
+
+    is_free: bool
 
     def hidden(self, rows: Sequence[EncodedRow]) -> Hidden:
         """Last hidden states of the texts' own tokens."""
@@ -92,6 +103,11 @@ class Headed:
     def own(self) -> list[nn.Parameter]:
         """The body's."""
         return self.body.parameters()
+
+    @property
+    def is_free(self) -> bool:
+        """As the body says."""
+        return self.body.is_free
 
     @property
     def head(self) -> list[nn.Parameter]:

@@ -31,8 +31,8 @@ base, too.
 - **test**: the metric of the test rows after the last step; the mean and, over several seeds, the
   standard deviation.
 - **trained**: trained numbers, the head's among them.
-- **seconds**: of the optimiser steps: forward, backward, update. No evaluation, no warm start. Where
-  a run has one thread it is the processor's time, so that runs can go side by side.
+- **seconds**: of the optimiser steps: forward, backward, update. No evaluation, no warm start.
+  Where a run has one thread it is the processor's time, so that runs can go side by side.
 - **to PREFIX_TUNING**: seconds until the held-out rows' score was where PREFIX_TUNING's ended with
   the same seed, warm start included, as far as evaluations at fixed steps tell; and in how many of
   the seeds it ever was.

@@ -11,6 +11,7 @@ from transformers import get_linear_schedule_with_warmup
 from contest.contender import Contender
 from sktuning.config import MAX_EPOCHS, TrainingConfig
 from sktuning.training.objective import EncodedExample, Objective
+from sktuning.training.optimiser import stepper
 
 
 def plan_epochs(epochs: int, min_steps: int, num_rows: int, batch_size: int) -> int:
@@ -62,7 +63,7 @@ class Loop:
 
     def run(self, points: int) -> Iterator[int]:
         """Train; yields where a point of the learning curve is due, the last step among them."""
-        adam = self._adam()
+        adam = self._stepper()
         warmup = int(self.training.warmup_ratio * self.num_steps)
         schedule = get_linear_schedule_with_warmup(adam, warmup, self.num_steps)
         self._contender.set_training(True)
@@ -77,15 +78,10 @@ class Loop:
                 self._contender.set_training(True)
         self._contender.set_training(False)
 
-    def _adam(self) -> torch.optim.AdamW:
-        training = self.training
-        groups = [
-            {"params": self._contender.own, "lr": training.learning_rate},
-            {"params": self._contender.head, "lr": training.head_learning_rate},
-        ]
-        return torch.optim.AdamW(
-            [group for group in groups if group["params"]], weight_decay=training.weight_decay
-        )
+    def _stepper(self) -> torch.optim.AdamW:
+        """AdamW for every method but SK-Tuning, which comes with steps of its own."""
+        contender = self._contender
+        return stepper(contender.own, contender.head, self.training, is_free=contender.is_free)
 
     def _step(self, adam: torch.optim.AdamW) -> None:
         batch = self._batch()

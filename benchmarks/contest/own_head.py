@@ -32,6 +32,8 @@ class OwnHead:
     Encoders only: on a causal base the stock head reads the last token by the padding's id.
     """
 
+    is_free = False
+
     def __init__(self, stage: Stage) -> None:
         if stage.base.is_causal:
             raise UnsupportedBase("PEFT's own head is compared on encoders only")

@@ -23,6 +23,8 @@ class VirtualBody:
         config: PEFT's, with the number of virtual tokens.
     """
 
+    is_free = False
+
     def __init__(self, stage: Stage, config: PromptLearningConfig) -> None:
         self._stage = stage
         self._model = stage.stock()

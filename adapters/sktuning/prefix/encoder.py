@@ -14,7 +14,7 @@ class PrefixEncoder(nn.Module):
 
     ``low_rank`` adds a map of each layer's hidden state straight to its keys and values;
     ``linear`` maps the hidden state and lets the layer's own projections make keys and values.
-    Both start as the semantic state itself.
+    Both start as the semantic state itself, as does ``direct``, a free change of keys and values.
     """
 
     def __init__(
@@ -32,9 +32,10 @@ class PrefixEncoder(nn.Module):
         elif transform is Transform.LINEAR:
             self.map = Linear(layers, hidden, hidden)
         elif transform is Transform.DIRECT:
-            self.map = Offset(semantics.kv.shape)
+            self.map = Offset(semantics.kv.shape, semantics.kv_unit)
         else:
             self.map = Nothing()
+        self.is_free = transform is Transform.DIRECT  # its parameters are the state, a token a row
 
     def forward(self) -> PromptState:
         """The state for the current parameters."""

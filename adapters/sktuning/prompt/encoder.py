@@ -30,9 +30,10 @@ class SoftPromptEncoder(nn.Module):
         elif transform is Transform.LINEAR:
             self.map = Linear(1, width, width)
         elif transform is Transform.DIRECT:
-            self.map = Offset(semantics.embeds[None].shape)
+            self.map = Offset(semantics.embeds[None].shape, semantics.embeds_unit)
         else:
             self.map = Nothing()
+        self.is_free = transform is Transform.DIRECT  # its parameters are the state, a token a row
 
     def embeds(self) -> Tensor:
         """The prompt's input embeddings for the current parameters, (P, E)."""

@@ -1,6 +1,6 @@
-"""AdamW with warmup and decay on accelerate; its state as named tensors, without pickle."""
+"""Steps with warmup and decay on accelerate; their state as named tensors, without pickle."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
 from sktuning.config import TrainingConfig
+from sktuning.training.muon import Muon
 from sktuning.training.trainable import Trainable
 
 
@@ -38,13 +39,10 @@ class Optimiser:
         self._named = [(n, p) for n, p in trainable.named_parameters() if p.requires_grad]
         prompt = [p for n, p in self._named if not n.startswith("head.")]
         head = [p for n, p in self._named if n.startswith("head.")]
-        groups = [{"params": head, "lr": training.head_learning_rate}]
-        if prompt:
-            groups.insert(0, {"params": prompt, "lr": training.learning_rate})
-        self._adam = torch.optim.AdamW(groups, weight_decay=training.weight_decay)
+        self._stepper = stepper(prompt, head, training, is_free=trainable.encoder.is_free)
         self._plan = (int(training.warmup_ratio * num_steps), num_steps)
-        self._schedule = get_linear_schedule_with_warmup(self._adam, *self._plan)
-        prepared: tuple[nn.Module, Any] = accelerator.prepare(trainable, self._adam)
+        self._schedule = get_linear_schedule_with_warmup(self._stepper, *self._plan)
+        prepared: tuple[nn.Module, Any] = accelerator.prepare(trainable, self._stepper)
         self.model, self._prepared = prepared
 
     @property
@@ -74,8 +72,8 @@ class Optimiser:
         self._prepared.zero_grad()
 
     def tensors(self) -> dict[str, Tensor]:
-        """Adam's moments and step counts by parameter name."""
-        state = self._adam.state
+        """Moments and step counts by parameter name."""
+        state = self._stepper.state
         return {
             f"{name}/{key}": torch.as_tensor(value)
             for name, parameter in self._named
@@ -88,9 +86,29 @@ class Optimiser:
             own = {k.rpartition("/")[2]: v for k, v in tensors.items() if k.startswith(f"{name}/")}
             if own:
                 # Adam counts its steps on the processor; the moments lie beside the parameter
-                self._adam.state[parameter] = {
+                self._stepper.state[parameter] = {
                     k: v if k == "step" else v.to(parameter.device) for k, v in own.items()
                 }
         self._schedule = get_linear_schedule_with_warmup(
-            self._adam, *self._plan, last_epoch=step - 1
+            self._stepper, *self._plan, last_epoch=step - 1
         )
+
+
+def stepper(
+    prompt: Sequence[nn.Parameter],
+    head: Sequence[nn.Parameter],
+    training: TrainingConfig,
+    *,
+    is_free: bool,
+) -> Muon:
+    """AdamW, but Muon for a prompt whose state itself is trained.
+
+    Args:
+        training: its learning rates are set.
+        is_free: whether the prompt's parameters are the state, a token a row.
+    """
+    groups: list[dict[str, Any]] = [{"params": head, "lr": training.head_learning_rate}]
+    if prompt:
+        own = {"params": prompt, "lr": training.learning_rate, "orthonormal": is_free}
+        groups.insert(0, own)
+    return Muon(groups, weight_decay=training.weight_decay)

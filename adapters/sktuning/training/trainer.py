@@ -18,7 +18,7 @@ from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, AdapterSpec, Pooling
 from sktuning.data import Dataset
 from sktuning.errors import TrainingCancelled
-from sktuning.methods import default_offset
+from sktuning.methods import default_learning_rate, default_offset, default_start
 from sktuning.precision import choose_precision
 from sktuning.training.checkpoint import Position, load_checkpoint, save_checkpoint
 from sktuning.training.imbalance import class_weights, count_labels, main_metric
@@ -30,7 +30,7 @@ from sktuning.training.trainable import Trainable
 from sktuning.training.warmstart import fit_head
 
 WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 120
-CHECKPOINT_FORMAT = 2  # raised when what is trained has other tensors: older ones start again
+CHECKPOINT_FORMAT = 3  # raised when what is trained has other tensors: older ones start again
 CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
 
@@ -62,7 +62,13 @@ class Trainer:
     ) -> None:
         self._num_epochs = spec.training.plan_epochs(len(dataset.train), len(dataset.labels))
         precision = choose_precision(spec.training.mixed_precision, base.device, base.hidden_size)
-        self._training = replace(spec.training, epochs=self._num_epochs, mixed_precision=precision)
+        self._training = replace(
+            spec.training,
+            epochs=self._num_epochs,
+            mixed_precision=precision,
+            learning_rate=spec.training.learning_rate
+            or default_learning_rate(spec.method, spec.transform),
+        )
         self._served = Classifier(base)
         # a frozen base can be converted once; what is trained stays in float32 beside it
         fast = base.converted(torch.bfloat16) if precision == "bf16" else base
@@ -347,7 +353,7 @@ def make_config(classifier: Classifier, dataset: Dataset, spec: AdapterSpec) -> 
         base=base.identity,
         method=spec.method,
         transform=spec.transform,
-        start=spec.start,
+        start=spec.start or default_start(base, spec.method, spec.transform),
         rank=spec.rank,
         prompt_text=text,
         num_virtual_tokens=classifier.semantics.get(text).length,

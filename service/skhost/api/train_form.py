@@ -37,8 +37,8 @@ class TrainFields(BaseModel):
     name: str = Field(description="The adapter that is made, or gets a new version.")
     task: Task | None = Field(None, description="Found in the file by default.")
     method: Method = Method.SK_PREFIX
-    transform: Transform = Transform.LOW_RANK
-    start: Start = Start.SEMANTIC
+    transform: Transform = AdapterSpec().transform
+    start: Start | None = Field(None, description="By default what suits base and method.")
     rank: int = Field(AdapterSpec().rank, ge=1, le=1024, description="Of the low-rank transform.")
     prompt_text: str | None = Field(
         None, max_length=4000, description="The semantic prompt; made from task and labels."

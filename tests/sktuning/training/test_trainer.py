@@ -46,7 +46,7 @@ def test_an_adapter_learns_and_the_base_stays_what_it_was(
 def test_every_transform_starts_as_the_semantic_state(
     tiny_bert: FrozenBase, method: Method, transform: Transform
 ) -> None:
-    spec = replace(QUICK, method=method, transform=transform)
+    spec = replace(QUICK, method=method, transform=transform, start=Start.SEMANTIC)
     trainer = Trainer(tiny_bert, sentiment(8), spec)
     text = trainer.config.prompt_text
     semantics = Classifier(tiny_bert).semantics.get(text)

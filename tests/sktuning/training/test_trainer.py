@@ -11,7 +11,15 @@ from tiny_datasets import by_task, sentiment
 
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
-from sktuning.config import AdapterSpec, ClassWeight, Method, Task, TrainingConfig, Transform
+from sktuning.config import (
+    AdapterSpec,
+    ClassWeight,
+    Method,
+    Start,
+    Task,
+    TrainingConfig,
+    Transform,
+)
 from sktuning.data import Example, Target, TextInput
 from sktuning.errors import DataError, TrainingCancelled
 from sktuning.evaluate import evaluate

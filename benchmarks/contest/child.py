@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from contest.methods import adapter_method, build
 from contest.run import Outcome, Point, Run
 from contest.stage import Stage
 from contest.subject import read_subject
+from contest.variants import VARIANTS, Variant
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
 from sktuning.config import AdapterSpec, TrainingConfig
@@ -34,13 +36,14 @@ def perform(run: Run, data: Path, device: str = "auto") -> Outcome:
     dataset = read_subject(data, run)
     source = source_of(run.base)
     base = FrozenBase.load(source, device=device, dtype=run.dtype)
-    training = _training(run, len(dataset.train))
-    spec = AdapterSpec(method=adapter_method(run.method), training=training)
+    variant = VARIANTS[run.variant]
+    training = replace(_training(run, len(dataset.train)), **variant.training)
+    spec = AdapterSpec(method=adapter_method(run.method), training=training, **variant.spec)
     classifier = Classifier(base)
     config = make_config(classifier, dataset, spec)
     torch.manual_seed(run.seed)
     stage = Stage(classifier, config, find_source(source).location)
-    return _Performance(run, dataset, stage, training).outcome()
+    return _Performance(run, dataset, stage, training, variant).outcome()
 
 
 def _training(run: Run, num_rows: int) -> TrainingConfig:
@@ -55,14 +58,23 @@ def _training(run: Run, num_rows: int) -> TrainingConfig:
 
 
 class _Performance:
-    def __init__(self, run: Run, dataset: Dataset, stage: Stage, training: TrainingConfig) -> None:
+    def __init__(
+        self,
+        run: Run,
+        dataset: Dataset,
+        stage: Stage,
+        training: TrainingConfig,
+        variant: Variant,
+    ) -> None:
         self._run, self._dataset, self._stage = run, dataset, stage
         self._max_length = min(training.max_length, stage.base.max_length)
         self._objective = Objective(stage.config, dataset.train)
         rows = self._objective.encode(dataset.train, stage.classifier.encoder, self._max_length)
         self._held_out = self._judge(dataset.held_out)
         self._contender: Contender = build(run.method, stage)
-        self._loop = Loop(self._contender, rows, self._objective, training, stage.device)
+        self._loop = Loop(
+            self._contender, rows, self._objective, training, stage.device, variant=variant
+        )
 
     def outcome(self) -> Outcome:
         """Train, then judge by the test rows."""

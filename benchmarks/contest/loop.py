@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import get_linear_schedule_with_warmup
 
 from contest.contender import Contender
+from contest.variants import DEFAULT, Variant
 from sktuning.config import MAX_EPOCHS, TrainingConfig
 from sktuning.training.objective import EncodedExample, Objective
 from sktuning.training.optimiser import stepper
@@ -29,6 +30,7 @@ class Loop:
         contender: method and head.
         rows: encoded, with their targets.
         training: rates, epochs, batches, warmup, dropout; the seed decides the rows' order.
+        variant: for ablations: AdamW for all, or no warm start.
 
     Attributes:
         step: steps done.
@@ -45,7 +47,10 @@ class Loop:
         objective: Objective,
         training: TrainingConfig,
         device: torch.device,
+        *,
+        variant: Variant = DEFAULT,
     ) -> None:
+        self._variant = variant
         self._contender = contender
         self._rows = rows
         self._objective = objective
@@ -58,7 +63,8 @@ class Loop:
     def warm_start(self) -> None:
         """Fit the head on the frozen features."""
         began = self._now()
-        self._contender.warm_start(self._rows, self._objective)
+        if self._variant.has_warm_start:
+            self._contender.warm_start(self._rows, self._objective)
         self.warm_s = self.seconds = self._now() - began
 
     def run(self, points: int) -> Iterator[int]:
@@ -81,7 +87,8 @@ class Loop:
     def _stepper(self) -> torch.optim.AdamW:
         """AdamW for every method but SK-Tuning, which comes with steps of its own."""
         contender = self._contender
-        return stepper(contender.own, contender.head, self.training, is_free=contender.is_free)
+        is_free = contender.is_free and self._variant.has_muon
+        return stepper(contender.own, contender.head, self.training, is_free=is_free)
 
     def _step(self, adam: torch.optim.AdamW) -> None:
         batch = self._batch()

@@ -36,8 +36,8 @@ class Entrant:
 
 ENTRANTS: Mapping[str, Entrant] = {
     # the product's defaults in the middle; in units of how far the prompt's words lie apart
-    SK_PREFIX: Entrant("SK-prefix", (1e-2, 3e-2, 1e-1)),
-    SK_PROMPT: Entrant("SK-prompt", (1e-1, 2e-1, 5e-1)),
+    SK_PREFIX: Entrant("SK-prefix", (1.5e-2, 3e-2, 6e-2)),
+    SK_PROMPT: Entrant("SK-prompt", (2e-1, 5e-1, 1.0)),
     # P-tuning v2 and PEFT's own examples: 5e-3 to 3e-2 for free keys and values; here more is good
     PREFIX: Entrant("PREFIX_TUNING", (1e-2, 3e-2, 1e-1)),
     # PEFT's examples: 3e-2; Lester et al. go up to 0.3 with another optimiser

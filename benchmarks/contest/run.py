@@ -25,6 +25,7 @@ class Run:
         held_out: held-out rows at most; None: all.
         points: evaluations of the held-out rows, evenly spread over the steps.
         dtype: of the frozen base; what is trained is in float32.
+        variant: what is otherwise than by default, see `contest.variants`.
     """
 
     base: str
@@ -40,11 +41,15 @@ class Run:
     points: int = POINTS
     dtype: str = "float32"
     format: int = FORMAT
+    variant: str = ""
 
     @property
     def key(self) -> str:
         """Tells these settings from all others."""
-        return hashlib.sha256(json.dumps(asdict(self)).encode()).hexdigest()[:12]
+        settings = asdict(self)
+        if not self.variant:
+            del settings["variant"]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
     @property
     def setting(self) -> tuple[str, str, int | None, int | None]:
@@ -53,9 +58,8 @@ class Run:
 
     def __str__(self) -> str:
         shots = f" {self.shots}/label" if self.shots else ""
-        return (
-            f"{self.base} {self.dataset}{shots} {self.method} {self.learning_rate:g} #{self.seed}"
-        )
+        method = f"{self.method} {self.variant}".strip()
+        return f"{self.base} {self.dataset}{shots} {method} {self.learning_rate:g} #{self.seed}"
 
 
 @dataclass(frozen=True, slots=True)

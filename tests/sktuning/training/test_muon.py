@@ -1,5 +1,7 @@
 """Muon on stacks of matrices, and AdamW beside it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -38,10 +40,12 @@ def test_other_groups_are_stepped_as_adamw_steps_them() -> None:
     def trained(optimiser: type[torch.optim.AdamW]) -> torch.Tensor:
         torch.manual_seed(0)
         free, plain = nn.Parameter(torch.randn(2, 3)), nn.Parameter(torch.randn(5))
-        groups = [{"params": [free], "orthonormal": optimiser is Muon}, {"params": [plain]}]
+        groups: list[dict[str, Any]] = [{"params": [free], "orthonormal": optimiser is Muon}]
+        groups.append({"params": [plain]})
         steps = optimiser(groups, lr=0.01, weight_decay=0.1)
         for _ in range(3):
-            ((plain**2).sum() + (free**2).sum()).backward()
+            loss = (plain**2).sum() + (free**2).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
             steps.step()
             steps.zero_grad()
         return plain.detach()

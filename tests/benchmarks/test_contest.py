@@ -151,7 +151,7 @@ def test_the_page_has_the_figures_the_search_and_the_pictures(tmp_path: Path) ->
     document.write(page, outcomes, search.collect(tried), tried)
     text = page.read_text()
     assert "| SK-prefix | 85.0 ± 7.1 | 12,345 | 10.0 |  | 320.0 | 800 | 1.5 MB | 0.005 |" in text
-    assert "**0.002: 90.0**\\*" in text
+    assert "**0.015: 90.0**\\*" in text
     assert "cores 2" in text
     assert "2026-01-02" in text
     (picture,) = (tmp_path / "pictures").iterdir()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from time import monotonic
+from pathlib import Path
 from typing import TypeVar
 
 import counting
@@ -84,3 +85,12 @@ async def at_step(jobs: Jobs, job_id: str, step: int, *, within_s: float = 15.0)
 async def collected(stream: AsyncIterator[Event]) -> list[Event]:
     """All events of a stream that ends."""
     return [event async for event in stream]
+
+
+async def emptied(folder: Path, *, within_s: float = 15.0) -> None:
+    """When nothing is left in the folder: a job's process tidies up after the job has ended."""
+
+    async def left() -> list[str]:
+        return [path.name for path in folder.iterdir()]
+
+    await until(left, lambda names: not names, within_s=within_s)

@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import pytest
 from live_server import live_server
 from redis.asyncio import Redis
-from training_jobs import SKHOST, Workers, at_step, collected, reached
+from training_jobs import SKHOST, Workers, at_step, collected, emptied, reached
 
 from skhost.app import create_app
 from skhost.catalog import Catalog
@@ -163,5 +163,5 @@ async def test_a_killed_training_goes_on_from_its_checkpoint_to_one_version(
     steps = [event.data["step"] for event in events if event.kind == "progress"]
     assert steps[-1] == done.result["num_steps"]
     assert [e.kind for e in events].count("resumed") == 1
-    assert not list((tmp_path / "checkpoints").iterdir())
-    assert not list((tmp_path / "training").iterdir())
+    await emptied(tmp_path / "checkpoints")
+    await emptied(tmp_path / "training")

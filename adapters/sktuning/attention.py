@@ -20,6 +20,7 @@ from sktuning.errors import UnsupportedBase
 
 NAME = "sktuning_packed"
 LAYER = "sktuning_layer"  # set on every attention module when the base is probed
+SHORT = 128  # keys; on a processor plain products are faster up to here in bfloat16, not beyond
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +37,7 @@ class Bucket:
     prefix_kv: Tensor | None  # (L, 2, B, n_kv, P, D)
     is_even: bool  # no padding anywhere
     masks: dict[tuple[bool, int | None], Tensor | None] = field(default_factory=dict)
+    biases: dict[tuple[bool, int | None], Tensor | None] = field(default_factory=dict)
 
     def mask(self, is_causal: bool, window: int | None) -> Tensor | None:
         """What each query may see, (B, 1, Q, P + Q); None: everything. Made once a forward."""
@@ -43,6 +45,18 @@ class Bucket:
         if key not in self.masks:
             self.masks[key] = self._make_mask(is_causal, window)
         return self.masks[key]
+
+    def bias(self, is_causal: bool, window: int | None) -> Tensor | None:
+        """`mask` as what is added to the scores, in float32; made once a forward."""
+        key = (is_causal, window)
+        if key not in self.biases:
+            mask = self.mask(is_causal, window)
+            self.biases[key] = (
+                None
+                if mask is None
+                else torch.zeros_like(mask, dtype=torch.float32).masked_fill_(~mask, float("-inf"))
+            )
+        return self.biases[key]
 
     def _make_mask(self, is_causal: bool, window: int | None) -> Tensor | None:
         if self.is_even and not is_causal and window is None:
@@ -148,23 +162,26 @@ def _attend_bucket(
     rows, queries = bucket.index.shape
     where = bucket.index.reshape(-1)
 
-    def take(states: Tensor) -> Tensor:  # (n, T, D) to (B, n, Q, D)
-        picked = states.index_select(1, where)
-        return picked.view(states.shape[0], rows, queries, -1).transpose(0, 1)
+    def take(states: Tensor) -> Tensor:  # (n, T, D) to (B, Q, n, D): whole tokens are copied
+        return states.transpose(0, 1).index_select(0, where).view(rows, queries, -1, query.shape[2])
 
     q, k, v = take(query), take(key), take(value)
     if bucket.prefix_kv is not None:
-        prefix = bucket.prefix_kv[layer].to(k.dtype)  # (2, B, n_kv, P, D)
-        k, v = torch.cat([prefix[0], k], dim=2), torch.cat([prefix[1], v], dim=2)
-    mask = bucket.mask(options.is_causal, options.window)
-    out = _attention(q, k, v, mask, options)  # (B, n_heads, Q, D)
+        prefix = bucket.prefix_kv[layer].to(k.dtype).transpose(2, 3)  # (2, B, P, n_kv, D)
+        k, v = torch.cat([prefix[0], k], dim=1), torch.cat([prefix[1], v], dim=1)
+    q, k, v = (states.transpose(1, 2) for states in (q, k, v))
+    out = _attention(q, k, v, bucket, options)  # (B, n_heads, Q, D)
     return out.transpose(1, 2).reshape(rows * queries, q.shape[1], -1)
 
 
-def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: _Options) -> Tensor:
+def _attention(q: Tensor, k: Tensor, v: Tensor, bucket: Bucket, options: _Options) -> Tensor:
     groups = q.shape[1] // k.shape[1]
+    has_slow_sdpa = q.dtype is torch.bfloat16 and q.device.type == "cpu"
+    if has_slow_sdpa and k.shape[2] <= SHORT and options.softcap is None and not k.requires_grad:
+        return _short(q, k, v, bucket.bias(options.is_causal, options.window), options)
+    mask = bucket.mask(options.is_causal, options.window)
     # SDPA knows no soft cap; and its bf16 backward on the processor is several times slower
-    slow_backward = q.dtype is torch.bfloat16 and q.device.type == "cpu" and k.requires_grad
+    slow_backward = has_slow_sdpa and k.requires_grad
     if options.softcap is None and not slow_backward:
         return scaled_dot_product_attention(
             q, k, v, attn_mask=mask, scale=options.scaling, enable_gqa=groups > 1
@@ -178,6 +195,17 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: _O
     if mask is not None:
         weights = weights.masked_fill(~mask, float("-inf"))
     return weights.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
+
+
+def _short(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, options: _Options) -> Tensor:
+    """Few keys without gradient: products of whole batches instead of SDPA's loop over heads."""
+    groups = q.shape[1] // k.shape[1]
+    if groups > 1:
+        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    scale = q.shape[-1] ** -0.5 if options.scaling is None else options.scaling
+    scores = q @ k.transpose(-1, -2)  # (B, n_heads, Q, P + Q)
+    scores = scores.float() * scale if bias is None else torch.add(bias, scores, alpha=scale)
+    return scores.softmax(dim=-1).to(v.dtype) @ v
 
 
 def group_by_length(lengths: Sequence[int]) -> list[list[int]]:

@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the base and of what it computes."
+        "auto",
+        description="Number format of the base and of what it computes; a server's auto is "
+        "bfloat16 where the device is fast at it.",
     )
     threads: int | None = Field(
         None,

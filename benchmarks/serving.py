@@ -31,6 +31,16 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     torch.set_num_threads(options.threads)
     rows = [row for file in options.reuse for row in json.loads(file.read_text())]
+    if options.rungs:
+        rows += _measure(options)
+    report("Serving", [_shown(row) for row in rows])
+    if options.markdown:
+        table.write_page(options.markdown, rows, options.tokens, options.threads)
+    return 0
+
+
+def _measure(options: argparse.Namespace) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
     classifiers = {dtype: _classifier(options, dtype) for dtype in options.dtypes}
     adapters = {d: population.make(c, max(options.counts)) for d, c in classifiers.items()}
     for dataset in options.only:
@@ -40,10 +50,7 @@ def main(arguments: Sequence[str]) -> int:
             rows += _speed(options, _settings(options, dataset, classifiers, adapters))
         if options.json:  # an hour's figures are worth having though the last dataset failed
             write(rows, options.json)
-    report("Serving", [_shown(row) for row in rows])
-    if options.markdown:
-        table.write_page(options.markdown, rows, options.tokens, options.threads)
-    return 0
+    return rows
 
 
 def _settings(
@@ -91,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder of the datasets' folders")
     add("--only", nargs="+", default=loads.DATASETS, metavar="NAME", help="these datasets")
-    add("--rungs", nargs="+", default=[*RUNGS, PROFILE], choices=names)
+    add("--rungs", nargs="*", default=[*RUNGS, PROFILE], choices=names)
     add("--base", help="base model; the packaged one by default")
     add("--device", default="auto", help="auto, cpu, cuda")
     add("--dtypes", nargs="+", default=["float32", "bfloat16"], help="bases side by side")
@@ -99,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--tokens", type=int, default=1024, help="of text in a batch, at most")
     add("--repeats", type=int, default=5, help="batches that everything runs on")
     add("--threads", type=int, default=1, help="of torch; with one, the processor's time is taken")
-    add("--reuse", nargs="+", type=Path, default=[], metavar="FILE", help="rows of earlier runs")
+    add("--reuse", nargs="+", type=Path, default=[], metavar="FILE", help="rows measured before")
     add("--json", type=Path, metavar="FILE", help="write the rows here too")
     add("--markdown", type=Path, metavar="FILE", help="write a page, with pictures beside it")
     return parser

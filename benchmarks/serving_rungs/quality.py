@@ -17,7 +17,7 @@ from sktuning.metrics import MAIN_METRIC, score
 from sktuning.tokens import EncodedRow
 from sktuning.training.trainer import Trainer
 
-TRAIN_ROWS, TEST_ROWS = 800, 500
+TRAIN_ROWS, TEST_ROWS = 400, 300
 
 
 def compare(classifiers: Mapping[str, Classifier], folder: Path) -> list[dict[str, Any]]:

@@ -70,6 +70,7 @@ def main() -> int:
     base = FrozenBase.load()
     classifier = Classifier(base)
     texts, first = train_one(base)
+    base.prepare_to_serve()  # answers are compared with the server's, in its number format
     with tempfile.TemporaryDirectory() as folder, running() as service:
         api = api_process(service.pid)
         before = api.memory_info().rss

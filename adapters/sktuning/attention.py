@@ -20,6 +20,7 @@ from sktuning.errors import UnsupportedBase
 
 NAME = "sktuning_packed"
 LAYER = "sktuning_layer"  # set on every attention module when the base is probed
+SHORT = 128  # keys; on a processor plain products are faster up to here in bfloat16, not beyond
 
 
 @dataclass(slots=True, eq=False)
@@ -30,26 +31,33 @@ class Bucket:
     begins and distances are those of the row alone.
     """
 
-    index: Tensor  # (B, Q): where each token stands in the packed row; padding repeats the first
     query_valid: Tensor  # (B, Q)
     prefix_valid: Tensor | None  # (B, P); None: no row has a prefix
-    prefix_kv: Tensor | None  # (L, 2, B, n_kv, P, D)
+    prefix_kv: Sequence[Tensor] | None  # a layer: (2, B, n_kv, P, D)
     is_even: bool  # no padding anywhere
-    masks: dict[tuple[bool, int | None], Tensor | None] = field(default_factory=dict)
+    masks: dict[tuple[bool, int | None, torch.dtype], Tensor | None] = field(default_factory=dict)
 
-    def mask(self, is_causal: bool, window: int | None) -> Tensor | None:
-        """What each query may see, (B, 1, Q, P + Q); None: everything. Made once a forward."""
-        key = (is_causal, window)
+    @property
+    def num_tokens(self) -> int:
+        """B·Q, padding counted."""
+        return self.query_valid.numel()
+
+    def mask(self, is_causal: bool, window: int | None, dtype: torch.dtype) -> Tensor | None:
+        """What is added to the scores, (B, 1, Q, P + Q): 0, or -inf where a query may not see.
+
+        None: every query sees everything. Made once a forward.
+        """
+        key = (is_causal, window, dtype)
         if key not in self.masks:
-            self.masks[key] = self._make_mask(is_causal, window)
+            self.masks[key] = self._make_mask(is_causal, window, dtype)
         return self.masks[key]
 
-    def _make_mask(self, is_causal: bool, window: int | None) -> Tensor | None:
+    def _make_mask(self, is_causal: bool, window: int | None, dtype: torch.dtype) -> Tensor | None:
         if self.is_even and not is_causal and window is None:
             return None
-        queries = self.index.shape[1]
+        queries = self.query_valid.shape[1]
         prefix = 0 if self.prefix_valid is None else self.prefix_valid.shape[1]
-        device = self.index.device
+        device = self.query_valid.device
         # distance from key to query, counted back from the query: (Q, P + Q)
         at_query = torch.arange(prefix, prefix + queries, device=device)[:, None]
         distance = at_query - torch.arange(prefix + queries, device=device)[None, :]
@@ -63,7 +71,8 @@ class Bucket:
             valid = torch.cat([self.prefix_valid, valid], dim=1)  # (B, P + Q)
         # a padded query sees everything: a row of -inf alone would be NaN, and so its gradient
         mask = (seen[None] & valid[:, None, :]) | ~self.query_valid[:, :, None]  # (B, Q, P + Q)
-        return mask[:, None]
+        nothing = torch.zeros(mask.shape, dtype=dtype, device=device)
+        return nothing.masked_fill(~mask, float("-inf"))[:, None]
 
 
 @dataclass(slots=True, eq=False)
@@ -72,12 +81,15 @@ class Packing:
 
     Attributes:
         buckets: every row is in exactly one.
-        restore: (T,): where each token's output stands among the buckets' outputs.
+        index: where the buckets' tokens stand in the packed row, one bucket behind the other, each
+            (B, Q) row by row; padding repeats a row's first. None: they are the packed row.
+        restore: (T,): where each token's output stands among the buckets' outputs; None with index.
         collected: when a list, each layer's own keys and values are appended to it.
         modules: the attention modules in the order of their calls, when probing.
     """
 
     buckets: list[Bucket]
+    index: Tensor | None
     restore: Tensor | None
     collected: list[tuple[Tensor, Tensor]] | None = None
     modules: list[nn.Module] | None = None
@@ -119,7 +131,11 @@ def attend(
         packing.collected.append((key[0], value[0]))
     causal = bool(getattr(module, "is_causal", False))
     options = _Options(scaling, causal, sliding_window, softcap)
-    flat = [_attend_bucket(b, layer, query[0], key[0], value[0], options) for b in packing.buckets]
+    parts = (_parts(states[0].transpose(0, 1), packing) for states in (query, key, value))
+    flat = [
+        _attend_bucket(bucket, layer, q, k, v, options)
+        for bucket, q, k, v in zip(packing.buckets, *parts, strict=True)
+    ]
     out = flat[0] if len(flat) == 1 else torch.cat(flat)
     if packing.restore is not None:
         out = out.index_select(0, packing.restore)  # (T, n_heads, D)
@@ -141,24 +157,29 @@ def _layer(module: nn.Module, packing: Packing) -> int:
     return int(getattr(module, LAYER))
 
 
+def _parts(states: Tensor, packing: Packing) -> Sequence[Tensor]:
+    """(T, n, D) to each bucket's (B, n, Q, D), gathered at once."""
+    if packing.index is not None:
+        states = states.index_select(0, packing.index)
+    split = states.split([bucket.num_tokens for bucket in packing.buckets])
+    return [
+        part.view(*bucket.query_valid.shape, *states.shape[1:]).transpose(1, 2)
+        for part, bucket in zip(split, packing.buckets, strict=True)
+    ]
+
+
 def _attend_bucket(
-    bucket: Bucket, layer: int, query: Tensor, key: Tensor, value: Tensor, options: _Options
+    bucket: Bucket, layer: int, q: Tensor, k: Tensor, v: Tensor, options: _Options
 ) -> Tensor:
-    """(n_heads, T, D) and (n_kv, T, D) to this bucket's (B·Q, n_heads, D)."""
-    rows, queries = bucket.index.shape
-    where = bucket.index.reshape(-1)
-
-    def take(states: Tensor) -> Tensor:  # (n, T, D) to (B, n, Q, D)
-        picked = states.index_select(1, where)
-        return picked.view(states.shape[0], rows, queries, -1).transpose(0, 1)
-
-    q, k, v = take(query), take(key), take(value)
+    """(B, n_heads, Q, D) and (B, n_kv, Q, D) to (B·Q, n_heads, D)."""
     if bucket.prefix_kv is not None:
         prefix = bucket.prefix_kv[layer].to(k.dtype)  # (2, B, n_kv, P, D)
         k, v = torch.cat([prefix[0], k], dim=2), torch.cat([prefix[1], v], dim=2)
-    mask = bucket.mask(options.is_causal, options.window)
-    out = _attention(q, k, v, mask, options)  # (B, n_heads, Q, D)
-    return out.transpose(1, 2).reshape(rows * queries, q.shape[1], -1)
+    attention = _short_attention if _is_short(k, options) else _attention
+    mask_dtype = torch.float32 if attention is _short_attention else q.dtype
+    mask = bucket.mask(options.is_causal, options.window, mask_dtype)
+    out = attention(q, k, v, mask, options)  # (B, n_heads, Q, D)
+    return out.transpose(1, 2).flatten(0, 1)
 
 
 def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: _Options) -> Tensor:
@@ -176,8 +197,28 @@ def _attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: _O
     if options.softcap is not None:
         weights = torch.tanh(weights / options.softcap) * options.softcap
     if mask is not None:
-        weights = weights.masked_fill(~mask, float("-inf"))
+        weights = weights + mask
     return weights.softmax(dim=-1, dtype=torch.float32).to(v.dtype) @ v
+
+
+def _is_short(k: Tensor, options: _Options) -> bool:
+    """Whether a few products of whole batches beat SDPA, which on a processor loops over heads."""
+    is_slow_in_sdpa = k.dtype is torch.bfloat16 and k.device.type == "cpu"
+    is_few = k.shape[2] <= SHORT and options.softcap is None
+    return is_slow_in_sdpa and is_few and not k.requires_grad
+
+
+def _short_attention(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, options: _Options
+) -> Tensor:
+    """`_attention` without gradient over few keys; the scores are float32, and so is `mask`."""
+    groups = q.shape[1] // k.shape[1]
+    if groups > 1:
+        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    scale = q.shape[-1] ** -0.5 if options.scaling is None else options.scaling
+    scores = q @ k.transpose(-1, -2)  # (B, n_heads, Q, P + Q)
+    scores = scores.float() * scale if mask is None else torch.add(mask, scores, alpha=scale)
+    return scores.softmax(dim=-1).to(v.dtype) @ v
 
 
 def group_by_length(lengths: Sequence[int]) -> list[list[int]]:

@@ -85,7 +85,7 @@ class PackedForward:
         return out.index_copy(0, at, prompts.to(texts.dtype))
 
     def _run(self, inputs: dict[str, Any], rows: Sequence[Row], packing: Packing) -> Tensor:
-        device = packing.buckets[0].index.device
+        device = packing.buckets[0].query_valid.device
         if "position_ids" in self._accepts:
             positions = _positions(rows) + self._position_start
             inputs["position_ids"] = positions[None].to(device)
@@ -104,7 +104,8 @@ def pack(rows: Sequence[Row], device: torch.device) -> Packing:
     lengths = [row.prompt_length + len(row) for row in rows]
     starts = (torch.tensor(lengths).cumsum(0) - torch.tensor(lengths)).tolist()
     groups = group_by_length(lengths)
-    buckets, at, slots = [], 0, torch.empty(sum(lengths), dtype=torch.long)
+    buckets, places, at = [], [], 0
+    slots = torch.empty(sum(lengths), dtype=torch.long)
     for group in groups:
         group_lengths = [lengths[i] for i in group]
         width = max(group_lengths)
@@ -113,17 +114,17 @@ def pack(rows: Sequence[Row], device: torch.device) -> Packing:
         place = at + torch.arange(len(group) * width).view(len(group), width)
         slots[index[valid]] = place[valid]
         at += len(group) * width
-        index = torch.where(valid, index, index[:, :1])
-        buckets.append(_bucket([rows[i] for i in group], index, valid, device))
-    is_identity = len(groups) == 1 and at == len(slots) and bool((slots.diff() == 1).all())
-    return Packing(buckets, None if is_identity else slots.to(device))
+        places.append(torch.where(valid, index, index[:, :1]).flatten())
+        buckets.append(_bucket([rows[i] for i in group], valid, device))
+    if at == len(slots) and bool((slots.diff() == 1).all()):
+        return Packing(buckets, None, None)
+    return Packing(buckets, torch.cat(places).to(device), slots.to(device))
 
 
-def _bucket(rows: Sequence[Row], index: Tensor, valid: Tensor, device: torch.device) -> Bucket:
+def _bucket(rows: Sequence[Row], valid: Tensor, device: torch.device) -> Bucket:
     prefix_kv, prefix_valid = stack_prefixes(rows)
     is_even = bool(valid.all()) and (prefix_valid is None or bool(prefix_valid.all()))
     return Bucket(
-        index.to(device),
         valid.to(device),
         None if prefix_valid is None else prefix_valid.to(device),
         prefix_kv,
@@ -131,12 +132,12 @@ def _bucket(rows: Sequence[Row], index: Tensor, valid: Tensor, device: torch.dev
     )
 
 
-def stack_prefixes(rows: Sequence[Row]) -> tuple[Tensor | None, Tensor | None]:
+def stack_prefixes(rows: Sequence[Row]) -> tuple[Sequence[Tensor] | None, Tensor | None]:
     """The rows' prefixes side by side, padded on the left.
 
     Returns:
-        keys and values (L, 2, B, n_kv, P, D), and which of their tokens are real (B, P) on the
-        processor; both None when no row has a prefix.
+        each layer's keys and values (2, B, n_kv, P, D), and which of their tokens are real (B, P)
+        on the processor; both None when no row has a prefix.
     """
     kvs = [None if row.state is None else row.state.kv for row in rows]
     longest = max(row.prefix_length for row in rows)
@@ -146,9 +147,10 @@ def stack_prefixes(rows: Sequence[Row]) -> tuple[Tensor | None, Tensor | None]:
     valid = torch.arange(longest)[None] >= longest - lengths[:, None]
     first = next(kv for kv in kvs if kv is not None)
     if all(kv is first for kv in kvs):  # one adapter for all rows: no copy
-        return first[:, :, None].expand(-1, -1, len(rows), -1, -1, -1), valid
+        layers = first.unbind()
+        return [kv[:, None].expand(-1, len(rows), -1, -1, -1) for kv in layers], valid
     padded = [_pad_left(kv, longest, first) for kv in kvs]
-    return torch.stack(padded, dim=2), valid
+    return torch.stack(padded, dim=2).unbind(), valid
 
 
 def _pad_left(kv: Tensor | None, length: int, like: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ class PaddedForward:
             offsets = torch.tensor([row.offset for row in rows])
             inputs["position_ids"] = (offsets[:, None] + torch.arange(width)).to(device)
         if kv is not None:
-            inputs["past_key_values"] = _filled_cache(kv.to(self._dtype))
+            inputs["past_key_values"] = _filled_cache(kv, self._dtype)
         hidden = self._run(inputs)  # (B, Q, H)
         return Hidden(hidden[valid.to(device)], tuple(len(row) for row in rows))
 
@@ -75,9 +75,9 @@ class PaddedForward:
         return hidden
 
 
-def _filled_cache(kv: Tensor) -> Any:
-    """(L, 2, B, n_kv, P, D) as a cache. Made without a config: no window is cut off."""
+def _filled_cache(kv: Sequence[Tensor], dtype: torch.dtype) -> Any:
+    """Each layer's (2, B, n_kv, P, D) as a cache. Made without a config: no window is cut off."""
     cache = DynamicCache()
     for layer, pair in enumerate(kv):
-        cache.update(pair[0], pair[1], layer)
+        cache.update(*pair.to(dtype).unbind(), layer)
     return cache

@@ -18,6 +18,11 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return any(known.get(name) is True for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
 
+def prefers_bfloat16(device: torch.device, width: int) -> bool:
+    """Whether a base of that hidden size is faster in bfloat16 there."""
+    return width >= MIN_WIDTH and has_fast_bfloat16(device)
+
+
 def choose_precision(wanted: str, device: torch.device, width: int) -> str:
     """What to train in: ``auto`` is bf16 where the device is fast at it and layers are wide enough.
 
@@ -25,7 +30,7 @@ def choose_precision(wanted: str, device: torch.device, width: int) -> str:
     """
     if wanted != "auto":
         return wanted
-    return "bf16" if width >= MIN_WIDTH and has_fast_bfloat16(device) else "no"
+    return "bf16" if prefers_bfloat16(device, width) else "no"
 
 
 def convert(model: nn.Module, dtype: torch.dtype) -> nn.Module:

@@ -91,7 +91,7 @@ class Loop:
         return stepper(contender.own, contender.head, self.training, is_free=is_free)
 
     def _step(self, adam: torch.optim.AdamW) -> None:
-        batch = self._batch()
+        batch = self.batch(self.step)
         logits = self._contender.logits([e.row for e in batch], self._dropout())
         targets = self._objective.join([e.target for e in batch])
         loss = self._objective.loss(logits.float(), targets) + self._contender.penalty()
@@ -103,9 +103,9 @@ class Loop:
         self.step += 1
         self.rows_seen += len(batch)
 
-    def _batch(self) -> list[EncodedExample]:
-        """A permutation an epoch, the same for every method."""
-        epoch, at = divmod(self.step, self._per_epoch)
+    def batch(self, step: int) -> list[EncodedExample]:
+        """The rows of a step: a permutation an epoch, the same for every method."""
+        epoch, at = divmod(step, self._per_epoch)
         generator = torch.Generator().manual_seed(self.training.seed * 1000 + epoch)
         order = torch.randperm(len(self._rows), generator=generator).tolist()
         size = self.training.batch_size

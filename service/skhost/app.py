@@ -101,6 +101,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
         base = await asyncio.to_thread(
             FrozenBase.load, settings.base, device=settings.device, dtype=settings.dtype
         )
+        base.prepare_to_serve(settings.dtype)
         engine = await stack.enter_async_context(serving(settings, base, store, redis, metrics))
         catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
         residency, registry = engine.residency, engine.registry

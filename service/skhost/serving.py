@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
+import torch
 from redis.asyncio import Redis
 
+from skhost import processors
 from skhost.batcher import Batcher
 from skhost.budgets import Budgets, default_device_bytes
 from skhost.catalog import Catalog
@@ -36,7 +38,7 @@ async def serving(
     """
     classifier, keys = Classifier(base), Keys(settings.tenant)
     async with AsyncExitStack() as stack:
-        runner = Runner(classifier, threads=settings.threads)
+        runner = Runner(classifier, threads=settings.threads or default_threads())
         stack.push_async_callback(runner.close)
         probe = await runner.call(reference_adapter, classifier)
         tests = SelfTests(classifier, runner, redis, keys)
@@ -63,6 +65,11 @@ async def _running(registry: Registry) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+def default_threads() -> int:
+    """Threads of a forward: torch's own number, but no more than the container's processors."""
+    return min(torch.get_num_threads(), processors.available())
 
 
 def limits_of(settings: Settings) -> Limits:

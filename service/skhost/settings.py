@@ -39,9 +39,15 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format of the base and of what it computes."
+        "auto",
+        description="Number format of the base and of what it computes; a server's auto is "
+        "bfloat16 where the device is fast at it.",
     )
-    threads: int | None = Field(None, ge=1, description="Processor threads of the forward.")
+    threads: int | None = Field(
+        None,
+        ge=1,
+        description="Processor threads of the forward; by default as many as the container has.",
+    )
 
     max_batch_tokens: int = Field(4096, ge=64, description="Tokens a forward, prompts included.")
     max_waiting_items: int = Field(4096, ge=1, description="Texts that may wait.")
@@ -62,7 +68,11 @@ class Settings(BaseSettings):
     broken_adapter_ttl_s: float = Field(30.0, ge=0, description="Seconds a failed load is kept.")
     reconcile_interval_s: float = Field(2.0, gt=0, description="Seconds between registry reads.")
 
-    worker_threads: int | None = Field(None, ge=1, description="Processor threads of a training.")
+    worker_threads: int | None = Field(
+        None,
+        ge=1,
+        description="Processor threads of a training; by default as many as the container has.",
+    )
     worker_nice: int = Field(10, ge=0, le=19, description="Niceness of a training process.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least important lines that are logged, to stderr."

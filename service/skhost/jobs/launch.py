@@ -18,6 +18,7 @@ from typing import Any, Final
 from rq import Retry
 from rq.job import Job as Entry
 
+from skhost import processors
 from skhost.jobs.queue import CARRY_ON
 from skhost.settings import PREFIX, Settings
 
@@ -79,7 +80,7 @@ def training_environment(settings: Settings) -> dict[str, str]:
     values = settings.model_dump(mode="json", exclude_none=True)
     ours = {f"{PREFIX}{name}".upper(): _text(value) for name, value in values.items()}
     kept = {n: v for n, v in os.environ.items() if not n.upper().startswith(PREFIX)}
-    threads = settings.worker_threads or len(os.sched_getaffinity(0))
+    threads = settings.worker_threads or processors.available()
     capped = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     return kept | ours | capped
 

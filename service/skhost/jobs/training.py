@@ -8,12 +8,12 @@ import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from os import sched_getaffinity
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
+from skhost import processors
 from skhost.catalog import Catalog
 from skhost.errors import AdapterNotFound, Conflict
 from skhost.jobs.checkpoints import SAVE_EVERY_S, Checkpoints
@@ -139,7 +139,7 @@ class Training:
 
     def _train(self) -> None:
         settings, line = self._context.settings, self._context.line
-        torch.set_num_threads(settings.worker_threads or len(sched_getaffinity(0)))
+        torch.set_num_threads(settings.worker_threads or processors.available())
         self._base = FrozenBase.load(settings.base, device=settings.device, dtype=settings.dtype)
         self._checkpoints.fetch()
         trainer = self._trainer()

@@ -4,8 +4,8 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from time import monotonic
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 import counting

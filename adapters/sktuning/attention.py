@@ -161,7 +161,7 @@ def _parts(states: Tensor, packing: Packing) -> Sequence[Tensor]:
     """(T, n, D) to each bucket's (B, n, Q, D), gathered at once."""
     if packing.index is not None:
         states = states.index_select(0, packing.index)
-    split = states.split([bucket.num_tokens for bucket in packing.buckets])
+    split = torch.split(states, [bucket.num_tokens for bucket in packing.buckets])
     return [
         part.view(*bucket.query_valid.shape, *states.shape[1:]).transpose(1, 2)
         for part, bucket in zip(split, packing.buckets, strict=True)

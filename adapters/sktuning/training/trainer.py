@@ -5,8 +5,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -31,6 +32,7 @@ from sktuning.training.warmstart import fit_head
 
 WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 120
 CHECKPOINT_FORMAT = 3  # raised when what is trained has other tensors: older ones start again
+_Scored: TypeAlias = tuple[Adapter, dict[str, Any]]  # calibrated, and its metrics
 CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
 
@@ -72,7 +74,7 @@ class Trainer:
         self._served = Classifier(base)
         # a frozen base can be converted once; what is trained stays in float32 beside it
         fast = base.converted(torch.bfloat16) if precision == "bf16" else base
-        self._classifier = Classifier(fast)
+        self._classifier = self._served if fast is base else Classifier(fast)
         self._dataset = dataset
         self._config = make_config(self._classifier, dataset, spec)
         self._checkpoint_dir = checkpoint_dir
@@ -89,6 +91,8 @@ class Trainer:
         accelerator = self._processes.accelerator
         self._optimiser = Optimiser(self._model, self._training, self._num_steps, accelerator)
         self._best: dict[str, Tensor] = {}
+        self._latest: _Scored | None = None  # of the main process, which evaluates
+        self._best_scored: _Scored | None = None  # by the served base; None after a resumption
         self._clock = self._counted = self._last_save = time.monotonic()
         self._first_step = 0
         self._position = Position(fingerprint=_fingerprint(self._config, spec, dataset))
@@ -134,7 +138,8 @@ class Trainer:
         """The best adapter, materialised, with metrics computed through the served path."""
         if self._best:
             self._model.load_state_dict(self._best)
-        adapter, metrics = self._score(self._materialise(), self._served)
+        scored = self._best_scored or self._score(self._materialise(), self._served)
+        adapter, metrics = scored
         served = adapter.to(self._served.base.device, self._served.base.dtype)
         examples = self._dataset.held_out or self._dataset.train
         self._add_time()
@@ -246,30 +251,39 @@ class Trainer:
         return (kept / (1 - rate)).to(self._classifier.base.device)
 
     def _evaluate(self) -> Progress:
-        metrics = self._processes.from_main(
-            lambda: evaluate.scalars(self._score(self._materialise(), self._classifier)[1])
-        )
+        metrics = self._processes.from_main(self._judge)
         score = metrics[self._metric]
         position = self._position
         is_best = position.best_score is None or score > position.best_score
         if is_best:
             position.best_score, position.best_step, position.stale = score, position.step, 0
             self._best = {n: v.detach().clone() for n, v in self._model.state_dict().items()}
+            self._best_scored = self._latest if self._classifier is self._served else None
         else:
             position.stale += 1
         position.history.append({"step": float(position.step), **metrics})
         return self._progress("evaluating", metrics=metrics, is_best=is_best)
 
-    def _score(self, adapter: Adapter, classifier: Classifier) -> tuple[Adapter, dict[str, Any]]:
+    def _judge(self) -> dict[str, float]:
+        self._latest = self._score(self._materialise(), self._classifier)
+        return evaluate.scalars(self._latest[1])
+
+    def _score(self, adapter: Adapter, classifier: Classifier) -> _Scored:
         """The adapter calibrated on the held-out rows, and its metrics there."""
         base = classifier.base
         served, metrics = evaluate.calibrate(
-            classifier,
-            adapter.to(base.device, base.dtype),
+            classifier, adapter.to(base.device, base.dtype), self._held_out
+        )
+        return replace(adapter, config=served.config), metrics
+
+    @cached_property
+    def _held_out(self) -> evaluate.Questions:
+        return evaluate.read(
+            self._served.encoder,
+            self._config,
             self._dataset.held_out,
             max_length=self._max_length,
         )
-        return replace(adapter, config=served.config), metrics
 
     @torch.no_grad()
     def _materialise(self) -> Adapter:

@@ -99,6 +99,10 @@ def test_the_best_evaluation_is_kept(tiny_bert: FrozenBase) -> None:
     seen = [p.metrics["accuracy"] for p in progress if p.metrics]
     assert trained.main_score == pytest.approx(max(seen))
     assert len(trained.history) == len(seen) == 10
+    again = evaluate(Classifier(tiny_bert), trained.adapter, sentiment().held_out)
+    assert {name: again[name] for name in ("accuracy", "macro_f1")} == {
+        name: trained.metrics[name] for name in ("accuracy", "macro_f1")
+    }
 
 
 def test_training_stops_early_when_nothing_improves(tiny_bert: FrozenBase) -> None:
@@ -163,6 +167,7 @@ def test_a_stopped_training_goes_on_where_it_was_and_ends_the_same(
     for name, tensor in whole.trainable.items():
         assert torch.allclose(tensor, resumed.trainable[name], atol=1e-5), name
     assert [dict(h) for h in resumed.history] == [dict(h) for h in whole.history]
+    assert resumed.main_score == whole.main_score
 
 
 def test_a_checkpoint_of_other_data_is_not_continued(tiny_bert: FrozenBase, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 
 from skhost import __version__
+from skhost.access.entrance import opened
 from skhost.admission import Admission
 from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
 from skhost.api.envelope import Envelope
+from skhost.api.guard import OPEN, Guard
 from skhost.api.limits import BodyLimit
 from skhost.background import end
 from skhost.catalog import Catalog
@@ -75,7 +77,9 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, train, adapters, create, transfer, ops, docs):
         app.include_router(module.router)
     errors.install(app)
+    open_paths = OPEN | {"/metrics"} if settings.open_metrics else OPEN
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
+    app.add_middleware(Guard, open_paths=open_paths)
     app.add_middleware(Envelope, drain=drain, observe=metrics.request)
     return app
 
@@ -97,6 +101,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
     async with AsyncExitStack() as stack:
         redis = connect(await stack.enter_async_context(registry_url(settings)))
         stack.push_async_callback(redis.aclose)
+        keyring = await stack.enter_async_context(opened(settings, redis))
         store = ArtifactStore(settings.store, settings.tenant, settings.data_dir / "cache")
         base = await asyncio.to_thread(
             FrozenBase.load, settings.base, device=settings.device, dtype=settings.dtype
@@ -113,6 +118,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
             settings=settings,
             drain=drain,
             metrics=metrics,
+            keyring=keyring,
             catalog=catalog,
             engine=engine,
             releases=Releases(catalog, residency, registry),

@@ -123,3 +123,23 @@ class Keys:
     def worker(self, worker_id: str) -> str:
         """Hash: a live worker's host, pid, start and job. WORKER_TTL_S, renewed by heartbeats."""
         return self._key("worker", worker_id)
+
+
+@dataclass(frozen=True, slots=True)
+class CommonKeys:
+    """Key names of what all tenants share. All start with ``skhost:_:``, which no tenant can."""
+
+    def _key(self, *parts: str) -> str:
+        return ":".join(("skhost", "_", *parts))
+
+    def api_keys(self) -> str:
+        """Hash: id of an API key → JSON of its record, a hash of the key in it. Stays."""
+        return self._key("api-keys")
+
+    def tenants(self) -> str:
+        """Hash: tenant → JSON of its quotas. Stays."""
+        return self._key("tenants")
+
+    def access_revision(self) -> str:
+        """String: counter of all changes of API keys and tenants. Stays."""
+        return self._key("access-revision")

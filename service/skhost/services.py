@@ -5,6 +5,7 @@ from importlib.metadata import version
 from typing import Any
 
 from skhost import __version__
+from skhost.access.keyring import Keyring
 from skhost.admission import Admission
 from skhost.catalog import Catalog
 from skhost.creation import Creation
@@ -31,6 +32,7 @@ class Services:
     settings: Settings
     drain: Drain
     metrics: Metrics
+    keyring: Keyring
     catalog: Catalog
     engine: Engine
     releases: Releases

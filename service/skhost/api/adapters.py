@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.schemas import (
     AdapterBody,
@@ -29,6 +30,7 @@ from skhost.records import AdapterRecord
 
 router = APIRouter(tags=["adapters"])
 
+_ADMIN = [Depends(Needs(Scope.ADMIN))]
 Limit = Annotated[int, Query(ge=1, le=500)]
 _MOVES = errors(
     *(AdapterNotFound, VersionNotFound, AliasNotFound, Conflict, BaseIncompatible),
@@ -40,7 +42,7 @@ _MOVES = errors(
     "/adapters",
     response_model=AdapterPage,
     responses=errors(RegistryUnavailable),
-    dependencies=[Depends(OnlyQuery("cursor", "limit"))],
+    dependencies=[Depends(Needs()), Depends(OnlyQuery("cursor", "limit"))],
 )
 async def list_adapters(
     services: ServicesDep, cursor: str | None = None, limit: Limit = 100
@@ -51,14 +53,22 @@ async def list_adapters(
     return JSONResponse({"adapters": adapters, "next_cursor": page.cursor})
 
 
-@router.get("/adapters/{name}", response_model=AdapterBody, responses=errors(AdapterNotFound))
+@router.get(
+    "/adapters/{name}",
+    response_model=AdapterBody,
+    responses=errors(AdapterNotFound),
+    dependencies=[Depends(Needs())],
+)
 async def get_adapter(name: str, services: ServicesDep) -> JSONResponse:
     """An adapter with its aliases and versions."""
     return _body(await services.catalog.get(name))
 
 
 @router.get(
-    "/adapters/{name}/versions", response_model=VersionList, responses=errors(AdapterNotFound)
+    "/adapters/{name}/versions",
+    response_model=VersionList,
+    responses=errors(AdapterNotFound),
+    dependencies=[Depends(Needs())],
 )
 async def list_versions(name: str, services: ServicesDep) -> JSONResponse:
     """An adapter's versions, the oldest first."""
@@ -67,13 +77,17 @@ async def list_versions(name: str, services: ServicesDep) -> JSONResponse:
     return JSONResponse({"name": name, "versions": versions})
 
 
-@router.post("/adapters/{name}/promote", response_model=AdapterBody, responses=_MOVES)
+@router.post(
+    "/adapters/{name}/promote", response_model=AdapterBody, responses=_MOVES, dependencies=_ADMIN
+)
 async def promote(name: str, body: PromoteRequest, services: ServicesDep) -> JSONResponse:
     """Let a version answer; it is loaded and tested first, and refused if it fails."""
     return _body(await services.releases.promote(name, body.version, body.alias))
 
 
-@router.post("/adapters/{name}/rollback", response_model=AdapterBody, responses=_MOVES)
+@router.post(
+    "/adapters/{name}/rollback", response_model=AdapterBody, responses=_MOVES, dependencies=_ADMIN
+)
 async def rollback(
     name: str, services: ServicesDep, body: RollbackRequest | None = None
 ) -> JSONResponse:
@@ -82,7 +96,12 @@ async def rollback(
     return _body(await services.releases.rollback(name, alias))
 
 
-@router.put("/adapters/{name}/aliases/{alias}", response_model=AdapterBody, responses=_MOVES)
+@router.put(
+    "/adapters/{name}/aliases/{alias}",
+    response_model=AdapterBody,
+    responses=_MOVES,
+    dependencies=_ADMIN,
+)
 async def set_alias(
     name: str, alias: str, body: AliasRequest, services: ServicesDep
 ) -> JSONResponse:
@@ -94,6 +113,7 @@ async def set_alias(
     "/adapters/{name}/aliases/{alias}",
     status_code=204,
     responses=errors(AdapterNotFound, AliasNotFound),
+    dependencies=_ADMIN,
 )
 async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response:
     """Remove an alias; the versions stay."""
@@ -105,6 +125,7 @@ async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response
     "/adapters/{ref}",
     status_code=204,
     responses=errors(AdapterNotFound, VersionNotFound, Conflict),
+    dependencies=_ADMIN,
 )
 async def delete(ref: str, services: ServicesDep) -> Response:
     """Take an adapter (`name`) or one version of it (`name@3`) out of use for good."""

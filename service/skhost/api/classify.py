@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
+from skhost.access.record import Scope
 from skhost.api.departure import unless_client_leaves
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.inputs import batch_of, options_of, refs_of
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
@@ -46,7 +47,7 @@ AdapterQuery = Annotated[
         *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
-    dependencies=[Depends(OnlyQuery("adapter"))],
+    dependencies=[Depends(Needs(Scope.CLASSIFY)), Depends(OnlyQuery("adapter"))],
 )
 async def classify(
     request: Request, body: ClassifyRequest, services: ServicesDep, adapter: AdapterQuery

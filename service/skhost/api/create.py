@@ -3,7 +3,8 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.schemas import CreateRequest, Version
 from skhost.errors import Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable
@@ -16,7 +17,7 @@ router = APIRouter(tags=["adapters"])
     status_code=201,
     response_model=Version,
     responses=errors(Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable),
-    dependencies=[Depends(OnlyQuery())],
+    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery())],
 )
 async def create(body: CreateRequest, services: ServicesDep) -> JSONResponse:
     """Make a single-label adapter from label names alone, without any data; it answers at once.

@@ -2,10 +2,12 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
+from skhost.access.record import Caller, Scope
 from skhost.api.errors import did_you_mean, shown
-from skhost.errors import InvalidRequest
+from skhost.errors import Forbidden, InvalidRequest
 from skhost.services import Services
 
 
@@ -16,6 +18,50 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sent the request, as the guard found out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(caller_of)]
+
+# Only tells OpenAPI of the header: the guard has read it by then.
+_BEARER = HTTPBearer(
+    auto_error=False, description="An API key (`skh_…`); none is needed while there are none."
+)
+
+
+class Needs:
+    """A dependency that refuses callers without one of these scopes; none: any caller will do.
+
+    Args:
+        is_operators: only for the server's own tenant: what is told is about all of them.
+    """
+
+    def __init__(self, *scopes: Scope, is_operators: bool = False) -> None:
+        self.scopes = scopes
+        self.is_operators = is_operators
+
+    def __call__(self, request: Request, _: Annotated[object, Security(_BEARER)] = None) -> None:
+        caller: Caller | None = request.state.caller
+        if caller is None:  # the guard keeps this path open
+            return
+        if not caller.may(self.scopes):
+            names = " or ".join(self.scopes)
+            error = Forbidden(
+                f"this needs an API key with the scope {names}; {caller.who} has "
+                f"{', '.join(sorted(caller.scopes))}"
+            )
+            error.headers["WWW-Authenticate"] = (
+                f'Bearer realm="skhost", error="insufficient_scope", scope="{self.scopes[0]}"'
+            )
+            raise error
+        home = services_of(request).settings.tenant
+        if self.is_operators and caller.tenant != home:
+            raise Forbidden(f"this is for keys of the server's own tenant, {home}")
 
 
 class OnlyQuery:

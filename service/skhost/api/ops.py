@@ -3,12 +3,13 @@
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from skhost.api.deps import ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, ServicesDep
 from skhost.api.documented import only
-from skhost.errors import Draining, NotReady, RegistryUnavailable
+from skhost.errors import Draining, Forbidden, NotReady, RegistryUnavailable, Unauthorized
 from skhost.services import Services
 
 router = APIRouter(tags=["operations"])
@@ -35,7 +36,11 @@ async def readyz(services: ServicesDep) -> dict[str, Any]:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Prometheus text format."},
+        **only(Unauthorized, Forbidden),
+    },
+    dependencies=[Depends(Needs(Scope.ADMIN, is_operators=True))],
 )
 async def metrics(services: ServicesDep) -> Response:
     """Metrics for Prometheus."""
@@ -43,7 +48,7 @@ async def metrics(services: ServicesDep) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/info")
+@router.get("/info", responses=only(Unauthorized), dependencies=[Depends(Needs())])
 async def info(services: ServicesDep) -> dict[str, Any]:
     """What this server is: base, limits, capacity, what is resident, versions."""
     return {

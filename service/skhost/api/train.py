@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.form import receive_form
 from skhost.api.schemas import JobBody, JobPage
@@ -47,7 +48,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
         *(RegistryUnavailable, StoreUnavailable),
     ),
     openapi_extra=train_form_docs(),
-    dependencies=[Depends(OnlyQuery())],
+    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery())],
 )
 async def train(
     request: Request, services: ServicesDep, idempotency_key: IdempotencyKey = None
@@ -64,7 +65,10 @@ async def train(
     "/train",
     response_model=JobPage,
     responses=errors(RegistryUnavailable),
-    dependencies=[Depends(OnlyQuery("cursor", "limit", "state", "name"))],
+    dependencies=[
+        Depends(Needs(Scope.TRAIN)),
+        Depends(OnlyQuery("cursor", "limit", "state", "name")),
+    ],
 )
 async def list_jobs(
     services: ServicesDep,
@@ -78,7 +82,12 @@ async def list_jobs(
     return JSONResponse({"jobs": [job_body(job) for job in page.jobs], "next_cursor": page.cursor})
 
 
-@router.get("/train/{job_id}", response_model=JobBody, responses=errors(JobNotFound))
+@router.get(
+    "/train/{job_id}",
+    response_model=JobBody,
+    responses=errors(JobNotFound),
+    dependencies=[Depends(Needs(Scope.TRAIN))],
+)
 async def get_job(job_id: str, services: ServicesDep) -> JSONResponse:
     """A training job as it is now."""
     return JSONResponse(job_body(await services.jobs.get(job_id)))
@@ -88,6 +97,7 @@ async def get_job(job_id: str, services: ServicesDep) -> JSONResponse:
     "/train/{job_id}/cancel",
     response_model=JobBody,
     responses=errors(JobNotFound, JobStateConflict),
+    dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def cancel(job_id: str, services: ServicesDep) -> JSONResponse:
     """Ask a job to stop; its checkpoint stays, so it can be resumed."""
@@ -98,6 +108,7 @@ async def cancel(job_id: str, services: ServicesDep) -> JSONResponse:
     "/train/{job_id}/resume",
     response_model=JobBody,
     responses=errors(JobNotFound, JobStateConflict, JobInProgress),
+    dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def resume(job_id: str, services: ServicesDep) -> JSONResponse:
     """Let a job that failed or was cancelled go on from its checkpoint."""
@@ -108,6 +119,7 @@ async def resume(job_id: str, services: ServicesDep) -> JSONResponse:
     "/train/{job_id}/events",
     response_class=EventSourceResponse,
     responses=errors(JobNotFound),
+    dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def events(
     job_id: str,

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.schemas import Version
 from skhost.errors import (
@@ -48,7 +49,7 @@ _BODY_DOCS = {
             *(Conflict, BaseIncompatible),
         ),
     },
-    dependencies=[Depends(OnlyQuery("format"))],
+    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery("format"))],
 )
 async def export(
     ref: str,
@@ -75,7 +76,10 @@ async def export(
     response_model=Version,
     responses=errors(ArtifactRefused, BaseIncompatible, PayloadTooLarge),
     openapi_extra=_BODY_DOCS,
-    dependencies=[Depends(OnlyQuery("promote", "labels", "task", "pairs"))],
+    dependencies=[
+        Depends(Needs(Scope.TRAIN)),
+        Depends(OnlyQuery("promote", "labels", "task", "pairs")),
+    ],
 )
 async def import_archive(
     name: str,

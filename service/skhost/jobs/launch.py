@@ -76,7 +76,7 @@ def entry_class(launcher: Launcher, worker: str) -> type[Entry]:
 
 def training_environment(settings: Settings) -> dict[str, str]:
     """This process' environment, with the settings as they are now and a cap on threads."""
-    values = settings.model_dump(mode="json", exclude_none=True)
+    values = settings.model_dump(mode="json", exclude_none=True, exclude={"admin_key"})
     ours = {f"{PREFIX}{name}".upper(): _text(value) for name, value in values.items()}
     kept = {n: v for n, v in os.environ.items() if not n.upper().startswith(PREFIX)}
     threads = settings.worker_threads or len(os.sched_getaffinity(0))

@@ -2,26 +2,27 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from skhost import __version__
 from skhost.access.entrance import opened
-from skhost.admission import Admission
+from skhost.admission import CHECKS_AT_ONCE, Admission
 from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
 from skhost.api.envelope import Envelope
 from skhost.api.guard import OPEN, Guard
 from skhost.api.limits import BodyLimit
-from skhost.background import end
 from skhost.catalog import Catalog
 from skhost.connection import connect
 from skhost.conversion import Conversion
 from skhost.creation import Creation
 from skhost.drain import Drain
 from skhost.embedded import registry_url
+from skhost.engine import Engine
 from skhost.errors import ServiceError
 from skhost.housekeeping import Housekeeping, clear_left_overs
 from skhost.jobs import Jobs
@@ -32,8 +33,9 @@ from skhost.releases import Releases
 from skhost.services import Services
 from skhost.serving import serving
 from skhost.settings import Settings
-from skhost.store import ArtifactStore
+from skhost.store import Stores
 from skhost.transfer import Transfer
+from skhost.workspaces import Workspace, Workspaces
 from sktuning.base import FrozenBase
 from sktuning.errors import SKTuningError
 
@@ -95,44 +97,53 @@ def body_limit(path: str, settings: Settings) -> int:
 
 @asynccontextmanager
 async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> AsyncIterator[Services]:
-    keys = Keys(settings.tenant)
-    incoming = settings.data_dir / "incoming"
-    await asyncio.to_thread(clear_left_overs, incoming)
+    await asyncio.to_thread(clear_left_overs, settings.data_dir / "incoming")
     async with AsyncExitStack() as stack:
         redis = connect(await stack.enter_async_context(registry_url(settings)))
         stack.push_async_callback(redis.aclose)
         keyring = await stack.enter_async_context(opened(settings, redis))
-        store = ArtifactStore(settings.store, settings.tenant, settings.data_dir / "cache")
+        stores = Stores(settings.store, settings.data_dir / "cache")
         base = await asyncio.to_thread(
             FrozenBase.load, settings.base, device=settings.device, dtype=settings.dtype
         )
-        engine = await stack.enter_async_context(serving(settings, base, store, redis, metrics))
-        catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
-        residency, registry = engine.residency, engine.registry
-        publication = Publication(catalog, store, residency, registry)
-        classifier, runner = engine.classifier, engine.runner
-        conversion = Conversion(classifier, runner)
-        keeping = Housekeeping(redis, keys, catalog, store, metrics)
-        await stack.enter_async_context(_beside(keeping))
+        engine = await stack.enter_async_context(serving(settings, base, stores, redis, metrics))
+        workspaces = Workspaces(_maker(settings, engine, stores, redis, metrics), settings.tenant)
+        await stack.enter_async_context(workspaces.running(lambda: keyring.tenants))
         yield Services(
             settings=settings,
             drain=drain,
             metrics=metrics,
             keyring=keyring,
-            catalog=catalog,
             engine=engine,
+            workspaces=workspaces,
+        )
+
+
+def _maker(
+    settings: Settings, engine: Engine, stores: Stores, redis: Redis, metrics: Metrics
+) -> Callable[[str, Workspace | None], Workspace]:
+    """Makes workspaces; device, threads and the checks of uploads are everybody's."""
+    residency, classifier, runner = engine.residency, engine.classifier, engine.runner
+    conversion = Conversion(classifier, runner)
+    checks = asyncio.Semaphore(CHECKS_AT_ONCE)
+    incoming = settings.data_dir / "incoming"
+
+    def make(tenant: str, shared: Workspace | None) -> Workspace:
+        keys, store = Keys(tenant), stores.of(tenant)
+        catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
+        registry = engine.registries.of(tenant)
+        publication = Publication(catalog, store, residency, registry)
+        return Workspace(
+            tenant=tenant,
+            catalog=catalog,
+            registry=registry,
             releases=Releases(catalog, residency, registry),
             transfer=Transfer(catalog, store, publication, conversion, incoming),
             creation=Creation(catalog, publication, classifier, runner, incoming),
             jobs=jobs,
-            admission=Admission(jobs, store),
+            admission=Admission(jobs, store, checks),
+            keeping=Housekeeping(redis, keys, catalog, store, metrics),
+            shared=shared,
         )
 
-
-@asynccontextmanager
-async def _beside(keeping: Housekeeping) -> AsyncIterator[None]:
-    task = asyncio.create_task(keeping.run(), name="skhost-housekeeping")
-    try:
-        yield
-    finally:
-        await end([task])
+    return make

@@ -9,6 +9,8 @@ IDEMPOTENCY_TTL_S: Final = 24 * 3600
 WORKER_TTL_S: Final = 20
 EVENTS_MAX_LENGTH: Final = 2_000
 
+_TRAIN: Final = "train"
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -71,7 +73,7 @@ class Keys:
 
     def train_queue(self) -> str:
         """Name of the RQ queue of training jobs (RQ puts its own ``rq:queue:`` before it)."""
-        return self._key("train")
+        return self._key(_TRAIN)
 
     def jobs(self) -> str:
         """Sorted set: job id → Unix time of its submission. Stays; ids whose record is gone go."""
@@ -116,14 +118,6 @@ class Keys:
         """String: id of the job that a client's Idempotency-Key made. IDEMPOTENCY_TTL_S."""
         return self._key("idempotency", token)
 
-    def workers(self) -> str:
-        """Sorted set: worker id → Unix time of its last heartbeat. Stays; old ones are dropped."""
-        return self._key("workers")
-
-    def worker(self, worker_id: str) -> str:
-        """Hash: a live worker's host, pid, start and job. WORKER_TTL_S, renewed by heartbeats."""
-        return self._key("worker", worker_id)
-
 
 @dataclass(frozen=True, slots=True)
 class CommonKeys:
@@ -143,3 +137,16 @@ class CommonKeys:
     def access_revision(self) -> str:
         """String: counter of all changes of API keys and tenants. Stays."""
         return self._key("access-revision")
+
+    def workers(self) -> str:
+        """Sorted set: worker id → Unix time of its last heartbeat. Stays; old ones are dropped."""
+        return self._key("workers")
+
+    def worker(self, worker_id: str) -> str:
+        """Hash: a live worker's host, pid, start, job and its tenant. WORKER_TTL_S, renewed."""
+        return self._key("worker", worker_id)
+
+
+def tenant_of_queue(name: str) -> str:
+    """The tenant whose `Keys.train_queue` this is."""
+    return name.removeprefix("skhost:").removesuffix(f":{_TRAIN}")

@@ -41,6 +41,8 @@ class Metrics:
         self, registry: CollectorRegistry, *, max_adapter_labels: int = MAX_ADAPTER_LABELS
     ) -> None:
         self.registry = registry
+        self._views: dict[str, tuple[int, float, bool, int]] = {}
+        self._job_counts: dict[str, dict[str, int]] = {}
         self._adapters = AdapterLabels(max_adapter_labels)
         self._requests = self._counter("requests", "Answered HTTP requests", "route", "code")
         self._request_s = self._histogram("request_seconds", "HTTP requests", REQUEST_S, "route")
@@ -127,18 +129,33 @@ class Metrics:
         self._capacity.set(capacity)
 
     def registry_state(
-        self, adapters: int, staleness_s: float, *, is_degraded: bool, held: int
+        self,
+        adapters: int,
+        staleness_s: float,
+        *,
+        is_degraded: bool,
+        held: int,
+        tenant: str = "default",
     ) -> None:
-        """What the view of the registry looks like now."""
-        self._registry_adapters.set(adapters)
-        self._staleness_s.set(staleness_s)
-        self._degraded.set(int(is_degraded))
-        self._held.set(held)
+        """What the view of a tenant's registry looks like now; told are all tenants together."""
+        self._views[tenant] = (adapters, staleness_s, is_degraded, held)
+        counts, ages, degraded, holds = zip(*self._views.values(), strict=True)
+        self._registry_adapters.set(sum(counts))
+        self._staleness_s.set(max(ages))
+        self._degraded.set(int(any(degraded)))
+        self._held.set(sum(holds))
 
-    def jobs(self, by_state: Mapping[str, int], states: Iterable[str]) -> None:
-        """How many jobs are in each of `states`; a state without any is 0, not absent."""
+    def jobs(
+        self, by_state: Mapping[str, int], states: Iterable[str], tenant: str = "default"
+    ) -> None:
+        """How many jobs a tenant has in each of `states`; told are all tenants together.
+
+        A state without any is 0, not absent.
+        """
+        self._job_counts[tenant] = dict(by_state)
         for state in states:
-            self._jobs.labels(state).set(by_state.get(state, 0))
+            count = sum(counts.get(state, 0) for counts in self._job_counts.values())
+            self._jobs.labels(state).set(count)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="skhost", registry=self.registry)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
-from skhost.api.deps import Needs, OnlyQuery, ServicesDep
+from skhost.api.deps import Needs, OnlyQuery, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import (
     AdapterBody,
@@ -45,10 +45,10 @@ _MOVES = errors(
     dependencies=[Depends(Needs()), Depends(OnlyQuery("cursor", "limit"))],
 )
 async def list_adapters(
-    services: ServicesDep, cursor: str | None = None, limit: Limit = 100
+    workspace: WorkspaceDep, cursor: str | None = None, limit: Limit = 100
 ) -> JSONResponse:
     """List adapters by name."""
-    page = await services.catalog.list(cursor, limit)
+    page = await workspace.list(cursor, limit)
     adapters = [record.to_dict() for record in page.adapters]
     return JSONResponse({"adapters": adapters, "next_cursor": page.cursor})
 
@@ -59,9 +59,9 @@ async def list_adapters(
     responses=errors(AdapterNotFound),
     dependencies=[Depends(Needs())],
 )
-async def get_adapter(name: str, services: ServicesDep) -> JSONResponse:
+async def get_adapter(name: str, workspace: WorkspaceDep) -> JSONResponse:
     """An adapter with its aliases and versions."""
-    return _body(await services.catalog.get(name))
+    return _body(await workspace.find(name))
 
 
 @router.get(
@@ -70,9 +70,9 @@ async def get_adapter(name: str, services: ServicesDep) -> JSONResponse:
     responses=errors(AdapterNotFound),
     dependencies=[Depends(Needs())],
 )
-async def list_versions(name: str, services: ServicesDep) -> JSONResponse:
+async def list_versions(name: str, workspace: WorkspaceDep) -> JSONResponse:
     """An adapter's versions, the oldest first."""
-    record = await services.catalog.get(name)
+    record = await workspace.find(name)
     versions = [version.to_dict() for version in record.versions]
     return JSONResponse({"name": name, "versions": versions})
 
@@ -80,20 +80,20 @@ async def list_versions(name: str, services: ServicesDep) -> JSONResponse:
 @router.post(
     "/adapters/{name}/promote", response_model=AdapterBody, responses=_MOVES, dependencies=_ADMIN
 )
-async def promote(name: str, body: PromoteRequest, services: ServicesDep) -> JSONResponse:
+async def promote(name: str, body: PromoteRequest, workspace: WorkspaceDep) -> JSONResponse:
     """Let a version answer; it is loaded and tested first, and refused if it fails."""
-    return _body(await services.releases.promote(name, body.version, body.alias))
+    return _body(await workspace.releases.promote(name, body.version, body.alias))
 
 
 @router.post(
     "/adapters/{name}/rollback", response_model=AdapterBody, responses=_MOVES, dependencies=_ADMIN
 )
 async def rollback(
-    name: str, services: ServicesDep, body: RollbackRequest | None = None
+    name: str, workspace: WorkspaceDep, body: RollbackRequest | None = None
 ) -> JSONResponse:
     """Point an alias back at what it pointed at before."""
     alias = (body or RollbackRequest()).alias
-    return _body(await services.releases.rollback(name, alias))
+    return _body(await workspace.releases.rollback(name, alias))
 
 
 @router.put(
@@ -103,10 +103,10 @@ async def rollback(
     dependencies=_ADMIN,
 )
 async def set_alias(
-    name: str, alias: str, body: AliasRequest, services: ServicesDep
+    name: str, alias: str, body: AliasRequest, workspace: WorkspaceDep
 ) -> JSONResponse:
     """Point an alias at a version; the same as promote."""
-    return _body(await services.releases.promote(name, body.version, alias))
+    return _body(await workspace.releases.promote(name, body.version, alias))
 
 
 @router.delete(
@@ -115,9 +115,9 @@ async def set_alias(
     responses=errors(AdapterNotFound, AliasNotFound),
     dependencies=_ADMIN,
 )
-async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response:
+async def delete_alias(name: str, alias: str, workspace: WorkspaceDep) -> Response:
     """Remove an alias; the versions stay."""
-    await services.releases.delete_alias(name, alias)
+    await workspace.releases.delete_alias(name, alias)
     return Response(status_code=204)
 
 
@@ -127,9 +127,9 @@ async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response
     responses=errors(AdapterNotFound, VersionNotFound, Conflict),
     dependencies=_ADMIN,
 )
-async def delete(ref: str, services: ServicesDep) -> Response:
+async def delete(ref: str, workspace: WorkspaceDep) -> Response:
     """Take an adapter (`name`) or one version of it (`name@3`) out of use for good."""
-    await services.releases.retire(parse_ref(ref))
+    await workspace.releases.retire(parse_ref(ref))
     return Response(status_code=204)
 
 

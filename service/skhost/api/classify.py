@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
 from skhost.api.departure import unless_client_leaves
-from skhost.api.deps import Needs, OnlyQuery, ServicesDep
+from skhost.api.deps import CallerDep, Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.inputs import batch_of, options_of, refs_of
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
@@ -50,10 +50,14 @@ AdapterQuery = Annotated[
     dependencies=[Depends(Needs(Scope.CLASSIFY)), Depends(OnlyQuery("adapter"))],
 )
 async def classify(
-    request: Request, body: ClassifyRequest, services: ServicesDep, adapter: AdapterQuery
+    request: Request,
+    body: ClassifyRequest,
+    services: ServicesDep,
+    caller: CallerDep,
+    adapter: AdapterQuery,
 ) -> JSONResponse:
     """Classify texts with one adapter, or with several at once."""
-    refs = refs_of(adapter, services.settings)
+    refs = refs_of(adapter, services.settings, caller.tenant)
     batch = batch_of(body, services.settings)
     deadline = asyncio.get_running_loop().time() + services.settings.request_timeout_s
     answers = await unless_client_leaves(

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
-from skhost.api.deps import Needs, OnlyQuery, ServicesDep
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import CreateRequest, Version
 from skhost.errors import Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable
@@ -19,7 +19,9 @@ router = APIRouter(tags=["adapters"])
     responses=errors(Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable),
     dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery())],
 )
-async def create(body: CreateRequest, services: ServicesDep) -> JSONResponse:
+async def create(
+    body: CreateRequest, services: ServicesDep, workspace: WorkspaceDep
+) -> JSONResponse:
     """Make a single-label adapter from label names alone, without any data; it answers at once.
 
     Nobody has measured it. Training the same name makes its next version.
@@ -29,6 +31,6 @@ async def create(body: CreateRequest, services: ServicesDep) -> JSONResponse:
         label: (texts,) if isinstance(texts, str) else tuple(texts)
         for label, texts in body.descriptions.items()
     }
-    record = await services.creation.create(body.name, body.labels, described)
+    record = await workspace.creation.create(body.name, body.labels, described)
     location = f"/adapters/{body.name}/versions"
     return JSONResponse(record.to_dict(), status_code=201, headers={"Location": location})

@@ -9,6 +9,7 @@ from skhost.access.record import Caller, Scope
 from skhost.api.errors import did_you_mean, shown
 from skhost.errors import Forbidden, InvalidRequest
 from skhost.services import Services
+from skhost.workspaces import Workspace
 
 
 def services_of(request: Request) -> Services:
@@ -27,6 +28,14 @@ def caller_of(request: Request) -> Caller:
 
 
 CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+def workspace_of(request: Request) -> Workspace:
+    """What the caller's tenant has; the tenant is the key's and never what a request says."""
+    return services_of(request).workspaces.of(caller_of(request).tenant)
+
+
+WorkspaceDep = Annotated[Workspace, Depends(workspace_of)]
 
 # Only tells OpenAPI of the header: the guard has read it by then.
 _BEARER = HTTPBearer(

@@ -118,6 +118,8 @@ def guarded(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     with live_server(settings) as live:
         publish(live, "mood", seed=1)
         keys = {scope.value: make_key(data_dir, scope) for scope in Scope}
+        for tenant in ("acme", "other", "shared"):
+            keys[tenant] = make_key(data_dir, Scope.ADMIN, tenant)
         wait_until(lambda: live.services.keyring.has_keys)
         yield Guarded(live, data_dir, keys)
 
@@ -298,3 +300,125 @@ def make_key_at(url: str, scope: Scope = Scope.CLASSIFY) -> str:
             return (await KeyStore(redis).create("default", [scope]))[0].text
 
     return asyncio.run(run())
+
+
+# tenants
+
+
+@dataclass(frozen=True, slots=True)
+class Theirs:
+    """What the tenant acme has."""
+
+    adapter: str
+    job: str
+
+
+@pytest.fixture(scope="module")
+def theirs(guarded: Guarded) -> Theirs:
+    """An adapter and a job of the tenant acme; a shared adapter stands beside them."""
+    acme = bearer(guarded.keys["acme"])
+    publish(guarded.live, "acmes", seed=2, headers=acme)
+    publish(guarded.live, "mood", seed=3, headers=acme)
+    publish(guarded.live, "common", seed=4, headers=bearer(guarded.keys["shared"]))
+    answer = httpx.post(
+        f"{guarded.live.url}/train",
+        data={"name": "in-training"},
+        files={"file": ("a.jsonl", ROWS.encode())},
+        headers=acme,
+        timeout=60,
+    )
+    assert answer.status_code == 202, answer.text
+    return Theirs("acmes", answer.json()["id"])
+
+
+def about(adapter: str, job: str) -> tuple[Ask, ...]:
+    """Every way to ask about one adapter or job."""
+    at, of = f"/adapters/{adapter}", f"/train/{job}"
+    return (
+        Ask("POST", "", None, 404, f"/classify?adapter={adapter}", json(text="a")),
+        Ask("POST", "", None, 404, f"/classify?adapter={adapter}@1", json(text="a")),
+        Ask("GET", "", None, 404, at),
+        Ask("GET", "", None, 404, f"{at}/versions"),
+        Ask("GET", "", None, 404, f"{at}/export"),
+        Ask("POST", "", None, 404, f"{at}/promote", json(version=1)),
+        Ask("POST", "", None, 404, f"{at}/rollback"),
+        Ask("PUT", "", None, 404, f"{at}/aliases/b", json(version=1)),
+        Ask("DELETE", "", None, 404, f"{at}/aliases/prod"),
+        Ask("DELETE", "", None, 404, at),
+        Ask("GET", "", None, 404, of),
+        Ask("GET", "", None, 404, f"{of}/events"),
+        Ask("POST", "", None, 404, f"{of}/cancel"),
+        Ask("POST", "", None, 404, f"{of}/resume"),
+    )
+
+
+def test_another_tenants_adapter_and_job_are_as_if_they_did_not_exist(
+    guarded: Guarded, http: httpx.Client, theirs: Theirs
+) -> None:
+    nobody = "xyzzy"
+    for name in ("other", "admin"):
+        key = bearer(guarded.keys[name])
+        hidden = about(theirs.adapter, theirs.job)
+        for ask, absent in zip(hidden, about(nobody, NO_SUCH_JOB), strict=True):
+            answer, unknown = ask.send(http, **key), absent.send(http, **key)
+            assert answer.status_code == unknown.status_code == 404, (ask.path, answer.text)
+            error, reference = answer.json()["error"], unknown.json()["error"]
+            del error["request_id"], reference["request_id"]
+            seen = str(error).replace(theirs.adapter, nobody).replace(theirs.job, NO_SUCH_JOB)
+            assert seen == str(reference), ask.path
+    for ask in about(theirs.adapter, theirs.job)[:5]:
+        assert ask.send(http, **bearer(guarded.keys["acme"])).status_code == 200, ask.path
+
+
+def test_lists_have_what_is_ones_own_and_shared_adapters(
+    guarded: Guarded, http: httpx.Client, theirs: Theirs
+) -> None:
+    def adapters(name: str, query: str = "") -> list[tuple[str, str]]:
+        page = http.get(f"/adapters{query}", headers=bearer(guarded.keys[name])).json()
+        found = [(each["name"], each["tenant"]) for each in page["adapters"]]
+        if page["next_cursor"]:
+            found += adapters(name, f"?limit=1&cursor={page['next_cursor']}")
+        return found
+
+    def jobs(name: str) -> list[str]:
+        page = http.get("/train", headers=bearer(guarded.keys[name])).json()
+        return [job["id"] for job in page["jobs"]]
+
+    everything = [("acmes", "acme"), ("common", "shared"), ("mood", "acme")]
+    assert adapters("acme") == adapters("acme", "?limit=1") == everything
+    assert adapters("other") == [("common", "shared")]
+    assert adapters("admin") == [("common", "shared"), ("mood", "default")]
+    assert jobs("acme") == [theirs.job]
+    assert jobs("other") == jobs("admin") == []
+
+
+def test_a_name_means_ones_own_adapter(
+    guarded: Guarded, http: httpx.Client, theirs: Theirs
+) -> None:
+    digests = {
+        name: ASKS[0].send(http, **bearer(guarded.keys[name])).json()["digest"]
+        for name in ("acme", "admin")
+    }
+    assert digests["acme"] != digests["admin"]
+
+
+def test_shared_adapters_are_read_by_all_and_changed_by_their_own_tenant(
+    guarded: Guarded, http: httpx.Client, theirs: Theirs
+) -> None:
+    asks = about("common", NO_SUCH_JOB)[:10]
+    for ask in asks[:5]:
+        assert ask.send(http, **bearer(guarded.keys["other"])).status_code == 200, ask.path
+    for ask in asks[5:]:
+        error_of(ask.send(http, **bearer(guarded.keys["other"])), 404, "adapter_not_found")
+    changed = asks[5].send(http, **bearer(guarded.keys["shared"]))
+    assert changed.status_code == 200
+
+
+def test_what_is_about_all_tenants_is_for_the_operator(
+    guarded: Guarded, http: httpx.Client, theirs: Theirs
+) -> None:
+    acme, operator = bearer(guarded.keys["acme"]), bearer(guarded.keys["admin"])
+    error_of(http.get("/metrics", headers=acme), 403, "forbidden")
+    assert http.get("/info", headers=acme).json()["registry"]["adapters"] == 2
+    ASKS[0].send(http, **acme)
+    assert 'adapter="acme/mood"' in http.get("/metrics", headers=operator).text

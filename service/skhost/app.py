@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 
 from skhost import __version__
 from skhost.access.entrance import opened
+from skhost.access.limits import Limiter
+from skhost.access.record import Quotas
 from skhost.admission import CHECKS_AT_ONCE, Admission
 from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
 from skhost.api.envelope import Envelope
@@ -114,6 +116,12 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
             drain=drain,
             metrics=metrics,
             keyring=keyring,
+            limiter=Limiter(
+                redis,
+                Quotas(settings.key_requests, settings.key_tokens),
+                Quotas(settings.tenant_requests, settings.tenant_tokens),
+                metrics,
+            ),
             engine=engine,
             workspaces=workspaces,
         )

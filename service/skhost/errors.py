@@ -7,7 +7,7 @@ ServiceError
 ├── Conflict             409  JobInProgress 409  JobStateConflict 409  BaseIncompatible 409
 ├── AdapterUnusable      424
 ├── PayloadTooLarge      413  UploadTooLarge 413
-├── Overloaded           429
+├── RateLimited          429  Overloaded 429
 ├── Draining, NotReady, RegistryUnavailable, StoreUnavailable  503
 └── DeadlineExceeded     504
 """
@@ -143,6 +143,12 @@ class UploadTooLarge(ServiceError):
     """The uploaded file is larger than the limit."""
 
     status, code = 413, "upload_too_large"
+
+
+class RateLimited(ServiceError):
+    """The API key or its tenant has used what it may; `retry_after_s` says for how long."""
+
+    status, code = 429, "rate_limited"
 
 
 class Overloaded(ServiceError):

@@ -138,6 +138,10 @@ class CommonKeys:
         """String: counter of all changes of API keys and tenants. Stays."""
         return self._key("access-revision")
 
+    def limits(self) -> str:
+        """String: prefix of the counters of requests and tokens. Until their window ends."""
+        return self._key("limits")
+
     def workers(self) -> str:
         """Sorted set: worker id → Unix time of its last heartbeat. Stays; old ones are dropped."""
         return self._key("workers")

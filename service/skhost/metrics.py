@@ -52,6 +52,10 @@ class Metrics:
         )
         self._truncated = self._counter("truncated_inputs", "Texts cut to the base's length")
         self._drops = self._counter("drops", "Texts or requests given up before a batch", "reason")
+        self._limited = self._counter("limited", "Requests refused by a bound", "policy")
+        self._skipped = self._counter(
+            "limits_skipped", "Requests that were not counted: Redis did not answer"
+        )
         self._waiting_items = self._gauge("queue_items", "Texts that wait for a batch")
         self._waiting_tokens = self._gauge("queue_tokens", "Tokens that wait for a batch")
         self._batch_items = self._histogram("batch_items", "Texts a batch", ITEMS)
@@ -91,6 +95,14 @@ class Metrics:
         """Work was given up before it cost anything: cancelled, deadline, overloaded, closed."""
         if count:
             self._drops.labels(reason).inc(count)
+
+    def limited(self, policy: str) -> None:
+        """A request was refused: its key or tenant has used what it may."""
+        self._limited.labels(policy).inc()
+
+    def limits_skipped(self) -> None:
+        """Nobody could tell what a key or tenant has used."""
+        self._skipped.inc()
 
     def waiting(self, items: int, tokens: int) -> None:
         """What waits for a batch now."""

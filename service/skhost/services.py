@@ -6,6 +6,7 @@ from typing import Any
 
 from skhost import __version__
 from skhost.access.keyring import Keyring
+from skhost.access.limits import Limiter
 from skhost.drain import RETRY_AFTER_S, Drain
 from skhost.engine import Engine
 from skhost.errors import Draining
@@ -28,6 +29,7 @@ class Services:
     drain: Drain
     metrics: Metrics
     keyring: Keyring
+    limiter: Limiter
     engine: Engine
     workspaces: Workspaces
 

@@ -2,16 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from skhost.access.record import check_rate
 from skhost.access.token import parse_hashed
 
 PREFIX = "SKHOST_"
 HASHED_FORM = "skh_<id>_sha256:<hash>"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Rate = Annotated[str | None, AfterValidator(check_rate)]
 
 
 class Settings(BaseSettings):
@@ -39,6 +42,10 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = Field(
         None, description="An admin key for the server's tenant: the key, or its hash."
     )
+    key_requests: Rate = Field(None, description="Requests a key, such as 600/minute.")
+    key_tokens: Rate = Field(None, description="Tokens classified a key, such as 1000000/day.")
+    tenant_requests: Rate = Field(None, description="Requests of all keys of a tenant.")
+    tenant_tokens: Rate = Field(None, description="Tokens of all keys of a tenant.")
     open_metrics: bool = Field(False, description="Answer /metrics without an API key.")
 
     base: str | None = Field(

@@ -1,6 +1,7 @@
 """What is kept of a key, and who calls: values only."""
 
 import json
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,8 @@ from enum import StrEnum
 from typing import Any, Final, Self
 
 SHARED: Final = "shared"  # the tenant whose adapters every other one can use
+
+_RATE: Final = re.compile(r"[1-9][0-9]{0,17}/(second|minute|hour|day)")
 
 
 class Scope(StrEnum):
@@ -24,6 +27,17 @@ class KeyState(StrEnum):
     ACTIVE = "active"
     EXPIRED = "expired"
     REVOKED = "revoked"
+
+
+def check_rate(text: str | None) -> str | None:
+    """The same bound.
+
+    Raises:
+        ValueError: it has another form than ``N/second|minute|hour|day``.
+    """
+    if text is None or _RATE.fullmatch(text):
+        return text
+    raise ValueError("a bound looks like 600/minute; units are second, minute, hour and day")
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,7 @@ async def classify(
     answers = await unless_client_leaves(
         request, services.engine.classify(refs, batch.inputs, options_of(body), deadline)
     )
+    request.state.usage.tokens += sum(answer.num_tokens for answer in answers)
     request.state.timings_ms.update(answers[0].timings.to_ms())
     request.state.notes.update(
         adapter=",".join(f"{a.adapter}@{a.version}" for a in answers), items=len(batch.inputs)

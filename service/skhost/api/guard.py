@@ -1,11 +1,13 @@
 """Who calls is settled before anything of a request is read."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from skhost.access.record import Caller
+from skhost.access.limits import Limiter, Policy, headers_of
 from skhost.api.errors import service_response
 from skhost.errors import ServiceError
 from skhost.services import Services
@@ -28,22 +30,70 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        state = scope["state"]
         try:
-            state["caller"] = await self._caller(scope)
+            visit = await self._admitted(scope)
         except ServiceError as error:
-            await service_response(state["request_id"], error)(scope, receive, send)
+            response = service_response(scope["state"]["request_id"], error)
+            await response(scope, receive, send)
             return
-        await self._app(scope, receive, send)
+        try:
+            await self._app(scope, receive, visit.sending(send))
+        finally:
+            await visit.end()
 
-    async def _caller(self, scope: Scope) -> Caller | None:
+    async def _admitted(self, scope: Scope) -> "_Visit":
+        """Who calls, counted.
+
+        Raises:
+            Unauthorized, RateLimited, RegistryUnavailable: nobody, or too often.
+        """
+        state: dict[str, Any] = scope["state"]
+        state["caller"], state["usage"] = None, Usage()
         if scope["path"] in self._open_paths:
-            return None
+            return _Visit(state["usage"])
         services: Services = scope["app"].state.services
-        caller = await services.keyring.identify(_bearer(Headers(scope=scope)))
+        keyring, limiter = services.keyring, services.limiter
+        caller = await keyring.identify(_bearer(Headers(scope=scope)))
         if caller.key_id is not None:
-            scope["state"]["notes"].update(key=caller.key_id, tenant=caller.tenant)
-        return caller
+            state["notes"].update(key=caller.key_id, tenant=caller.tenant)
+        policies = limiter.policies(caller, keyring.tenants.get(caller.tenant))
+        headers = headers_of(await limiter.admit(policies))
+        state["caller"] = caller
+        return _Visit(state["usage"], limiter, policies, headers)
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a request has used; handlers add to it."""
+
+    tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """A request that was let in."""
+
+    usage: Usage
+    limiter: Limiter | None = None
+    policies: Sequence[Policy] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def sending(self, send: Send) -> Send:
+        """`send`, which says in the answer's headers how much is left."""
+        if not self.headers:
+            return send
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self.headers)
+            await send(message)
+
+        return sending
+
+    async def end(self) -> None:
+        """Count what was used."""
+        if self.limiter is not None:
+            await self.limiter.charge(self.policies, self.usage.tokens)
 
 
 def _bearer(headers: Headers) -> str | None:

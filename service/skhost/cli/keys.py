@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from skhost.access.record import KeyRecord, Scope
+from skhost.access.record import KeyRecord, Quotas, Scope, check_rate
 from skhost.access.token import Token, new_token
 from skhost.cli.configuration import load_settings
-from skhost.cli.session import AsJson, Globals, new_table, write_json
+from skhost.cli.session import AsJson, CommandError, Globals, new_table, write_json
 
 if TYPE_CHECKING:
     from skhost.access.store import KeyStore
@@ -26,6 +26,8 @@ KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id: skh_ID_â
 DataDir = Annotated[
     Path | None, typer.Option(help="Where an embedded registry is (SKHOST_DATA_DIR).")
 ]
+Requests = Annotated[str | None, typer.Option(help="At most so many, such as 600/minute.")]
+Tokens = Annotated[str | None, typer.Option(help="At most so many, such as 1000000/day.")]
 RedisUrl = Annotated[str | None, typer.Option(help="Redis or Valkey (SKHOST_REDIS_URL).")]
 
 
@@ -36,6 +38,7 @@ def group() -> typer.Typer:
     app.command("ls")(list_keys)
     app.command("rotate")(rotate)
     app.command("revoke")(revoke)
+    app.command("limit")(limit)
     app.command("new")(new)
     return app
 
@@ -50,17 +53,20 @@ def create(
     ] = None,
     name: Annotated[str, typer.Option(help="What it is for.")] = "",
     days: Annotated[float | None, typer.Option(help="It expires after so many.", min=0)] = None,
+    requests: Requests = None,
+    tokens: Tokens = None,
     data_dir: DataDir = None,
     redis_url: RedisUrl = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key; it is shown once and never again."""
     expires_at = None if days is None else time.time() + days * DAY_S
-    settings = load_settings(data_dir=data_dir, redis_url=redis_url, tenant=tenant)
+    settings = load_settings(tenant=tenant)
+    quotas = _quotas(requests, tokens)
 
     async def work(store: "KeyStore") -> tuple[Token, KeyRecord]:
         return await store.create(
-            settings.tenant, scope, name=name, by=_me(), expires_at=expires_at
+            settings.tenant, scope, name=name, by=_me(), expires_at=expires_at, quotas=quotas
         )
 
     _show_new(ctx, *_run(work, data_dir, redis_url), as_json)
@@ -107,6 +113,21 @@ def revoke(
     _show(ctx, as_json, record.to_dict(), lambda: f"key {key_id} is revoked")
 
 
+def limit(
+    ctx: typer.Context,
+    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose keys, taken together.")],
+    requests: Requests = None,
+    tokens: Tokens = None,
+    data_dir: DataDir = None,
+    redis_url: RedisUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bound what all keys of a tenant may use together; without a bound, the servers' own."""
+    tenant, quotas = load_settings(tenant=tenant).tenant, _quotas(requests, tokens)
+    _run(lambda store: store.limit_tenant(tenant, quotas), data_dir, redis_url)
+    _show(ctx, as_json, {"tenant": tenant, **quotas.to_dict()}, lambda: f"{tenant} is bounded now")
+
+
 def new(ctx: typer.Context, as_json: AsJson = False) -> None:
     """Print a key that no server knows yet, for SKHOST_ADMIN_KEY, and the form that hides it."""
     token = new_token()
@@ -128,6 +149,13 @@ def _run(
             return await work(KeyStore(redis))
 
     return asyncio.run(run())
+
+
+def _quotas(requests: str | None, tokens: str | None) -> Quotas:
+    try:
+        return Quotas(check_rate(requests), check_rate(tokens))
+    except ValueError as error:
+        raise CommandError(str(error), exit_code=2) from error
 
 
 def _me() -> str:

@@ -15,6 +15,7 @@ from skhost.access.limits import Limiter
 from skhost.access.record import Quotas
 from skhost.admission import CHECKS_AT_ONCE, Admission
 from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
+from skhost.api.audited import Audit
 from skhost.api.envelope import Envelope
 from skhost.api.guard import OPEN, Guard
 from skhost.api.limits import BodyLimit
@@ -83,6 +84,7 @@ def create_app(settings: Settings) -> FastAPI:
     errors.install(app)
     open_paths = OPEN | {"/metrics"} if settings.open_metrics else OPEN
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
+    app.add_middleware(Audit)
     app.add_middleware(Guard, open_paths=open_paths)
     app.add_middleware(Envelope, drain=drain, observe=metrics.request)
     return app

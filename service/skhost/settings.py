@@ -39,6 +39,11 @@ class Settings(BaseSettings):
     allow_remote: bool = Field(
         False, description="Listen beyond loopback although there are no API keys."
     )
+    allowed_hosts: str | None = Field(
+        None,
+        description="Host names, joined by commas, that requests may name while there are no API "
+        "keys; loopback's by default, any with ALLOW_REMOTE.",
+    )
     admin_key: SecretStr | None = Field(
         None, description="An admin key for the server's tenant: the key, or its hash."
     )

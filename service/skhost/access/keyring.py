@@ -8,8 +8,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
+from skhost import audit
 from skhost.access.record import Caller, Granted, KeyRecord, KeyState, Quotas, Scope
 from skhost.access.store import KeyStore
 from skhost.access.token import is_same, parse_token
@@ -99,6 +100,7 @@ class Keyring:
             before = self._granted
             if before is None or await self._store.revision() != before.revision:
                 self._granted = await self._store.read()
+                _tell(before, self._granted)
             self._asked_at = began
 
     async def run(self) -> None:
@@ -133,3 +135,38 @@ class Keyring:
                 "the API keys have not been read yet: the registry does not answer",
                 retry_after_s=CHECK_EVERY_S,
             )
+
+
+def _tell(before: Granted | None, now: Granted) -> None:
+    """Let the audit log have what the command line changed."""
+    if before is None:
+        return
+    for key_id, record in now.keys.items():
+        if (action := _change(before.keys.get(key_id), record)) is not None:
+            scopes = sorted(record.scopes)
+            audit.record(
+                action,
+                key_id,
+                by=record.created_by if action == "key.create" else "command line",
+                tenant=record.tenant,
+                outcome="done",
+                scopes=scopes,
+            )
+    for tenant, quotas in now.tenants.items():
+        bounds: dict[str, Any] = quotas.to_dict()
+        if quotas != before.tenants.get(tenant, Quotas()):
+            audit.record(
+                *("tenant.limit", tenant),
+                by="command line",
+                tenant=tenant,
+                outcome="done",
+                **bounds,
+            )
+
+
+def _change(before: KeyRecord | None, now: KeyRecord) -> str | None:
+    if before is None:
+        return "key.create"
+    if before.revoked_at != now.revoked_at:
+        return "key.revoke"
+    return None if before.expires_at == now.expires_at else "key.expire"

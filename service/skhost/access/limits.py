@@ -111,12 +111,13 @@ class Limiter:
         Raises:
             RateLimited: a bound is reached; `retry_after_s` says when there is room again.
         """
+        is_under: list[bool] = []
+        standings: list[Standing] = []
         async with self._counting(policies) as may_count:
-            if not may_count:
-                return []
-            is_under = await asyncio.gather(*(self._count(policy) for policy in policies))
-            standings = list(await asyncio.gather(*(self._standing(p) for p in policies)))
-        reached = [each for each, ok in zip(standings, is_under, strict=True) if not ok]
+            if may_count:
+                is_under = await asyncio.gather(*(self._count(policy) for policy in policies))
+                standings = await asyncio.gather(*(self._standing(p) for p in policies))
+        reached = [each for each, ok in zip(standings, is_under, strict=False) if not ok]
         if reached:
             worst = max(reached, key=lambda each: each.reset_s)
             self._metrics.limited(worst.policy.name)
@@ -134,7 +135,7 @@ class Limiter:
 
     @asynccontextmanager
     async def _counting(self, policies: Sequence[Policy]) -> AsyncIterator[bool]:
-        """Whether there is something to count and Redis to count in."""
+        """Whether there is something to count, and Redis; left without an error if it is away."""
         if not policies:
             yield False
             return

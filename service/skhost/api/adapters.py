@@ -30,7 +30,6 @@ from skhost.records import AdapterRecord
 
 router = APIRouter(tags=["adapters"])
 
-_ADMIN = [Depends(Needs(Scope.ADMIN))]
 Limit = Annotated[int, Query(ge=1, le=500)]
 _MOVES = errors(
     *(AdapterNotFound, VersionNotFound, AliasNotFound, Conflict, BaseIncompatible),
@@ -78,7 +77,10 @@ async def list_versions(name: str, workspace: WorkspaceDep) -> JSONResponse:
 
 
 @router.post(
-    "/adapters/{name}/promote", response_model=AdapterBody, responses=_MOVES, dependencies=_ADMIN
+    "/adapters/{name}/promote",
+    response_model=AdapterBody,
+    responses=_MOVES,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.promote"))],
 )
 async def promote(name: str, body: PromoteRequest, workspace: WorkspaceDep) -> JSONResponse:
     """Let a version answer; it is loaded and tested first, and refused if it fails."""
@@ -86,7 +88,10 @@ async def promote(name: str, body: PromoteRequest, workspace: WorkspaceDep) -> J
 
 
 @router.post(
-    "/adapters/{name}/rollback", response_model=AdapterBody, responses=_MOVES, dependencies=_ADMIN
+    "/adapters/{name}/rollback",
+    response_model=AdapterBody,
+    responses=_MOVES,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.rollback"))],
 )
 async def rollback(
     name: str, workspace: WorkspaceDep, body: RollbackRequest | None = None
@@ -100,7 +105,7 @@ async def rollback(
     "/adapters/{name}/aliases/{alias}",
     response_model=AdapterBody,
     responses=_MOVES,
-    dependencies=_ADMIN,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="alias.set"))],
 )
 async def set_alias(
     name: str, alias: str, body: AliasRequest, workspace: WorkspaceDep
@@ -113,7 +118,7 @@ async def set_alias(
     "/adapters/{name}/aliases/{alias}",
     status_code=204,
     responses=errors(AdapterNotFound, AliasNotFound),
-    dependencies=_ADMIN,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="alias.delete"))],
 )
 async def delete_alias(name: str, alias: str, workspace: WorkspaceDep) -> Response:
     """Remove an alias; the versions stay."""
@@ -125,7 +130,7 @@ async def delete_alias(name: str, alias: str, workspace: WorkspaceDep) -> Respon
     "/adapters/{ref}",
     status_code=204,
     responses=errors(AdapterNotFound, VersionNotFound, Conflict),
-    dependencies=_ADMIN,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.delete"))],
 )
 async def delete(ref: str, workspace: WorkspaceDep) -> Response:
     """Take an adapter (`name`) or one version of it (`name@3`) out of use for good."""

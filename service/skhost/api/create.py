@@ -1,9 +1,10 @@
 """POST /adapters: an adapter from label names alone."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
+from skhost.api.audited import note
 from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import CreateRequest, Version
@@ -17,15 +18,16 @@ router = APIRouter(tags=["adapters"])
     status_code=201,
     response_model=Version,
     responses=errors(Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable),
-    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery())],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="adapter.create")), Depends(OnlyQuery())],
 )
 async def create(
-    body: CreateRequest, services: ServicesDep, workspace: WorkspaceDep
+    request: Request, body: CreateRequest, services: ServicesDep, workspace: WorkspaceDep
 ) -> JSONResponse:
     """Make a single-label adapter from label names alone, without any data; it answers at once.
 
     Nobody has measured it. Training the same name makes its next version.
     """
+    note(request, body.name)
     services.check_not_draining()
     described = {
         label: (texts,) if isinstance(texts, str) else tuple(texts)

@@ -6,6 +6,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from skhost.access.record import Caller, Scope
+from skhost.api.audited import announce
 from skhost.api.errors import did_you_mean, shown
 from skhost.errors import Forbidden, InvalidRequest
 from skhost.services import Services
@@ -21,7 +22,7 @@ def services_of(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(services_of)]
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Who sent the request, as the guard found out."""
     caller: Caller = request.state.caller
     return caller
@@ -30,9 +31,9 @@ def caller_of(request: Request) -> Caller:
 CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
-def workspace_of(request: Request) -> Workspace:
+async def workspace_of(request: Request) -> Workspace:
     """What the caller's tenant has; the tenant is the key's and never what a request says."""
-    return services_of(request).workspaces.of(caller_of(request).tenant)
+    return services_of(request).workspaces.of((await caller_of(request)).tenant)
 
 
 WorkspaceDep = Annotated[Workspace, Depends(workspace_of)]
@@ -47,14 +48,22 @@ class Needs:
     """A dependency that refuses callers without one of these scopes; none: any caller will do.
 
     Args:
+        action: what the audit log calls it, for routes that change something.
         is_operators: only for the server's own tenant: what is told is about all of them.
     """
 
-    def __init__(self, *scopes: Scope, is_operators: bool = False) -> None:
+    def __init__(
+        self, *scopes: Scope, action: str | None = None, is_operators: bool = False
+    ) -> None:
         self.scopes = scopes
+        self.action = action
         self.is_operators = is_operators
 
-    def __call__(self, request: Request, _: Annotated[object, Security(_BEARER)] = None) -> None:
+    async def __call__(
+        self, request: Request, _: Annotated[object, Security(_BEARER)] = None
+    ) -> None:
+        if self.action is not None:
+            announce(request, self.action)
         caller: Caller | None = request.state.caller
         if caller is None:  # the guard keeps this path open
             return

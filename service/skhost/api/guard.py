@@ -8,6 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skhost.access.limits import Limiter, Policy, headers_of
+from skhost.api import browser
 from skhost.api.errors import service_response
 from skhost.errors import ServiceError
 from skhost.services import Services
@@ -45,7 +46,7 @@ class Guard:
         """Who calls, counted.
 
         Raises:
-            Unauthorized, RateLimited, RegistryUnavailable: nobody, or too often.
+            Unauthorized, Forbidden, RateLimited, RegistryUnavailable: nobody, or too often.
         """
         state: dict[str, Any] = scope["state"]
         state["caller"], state["usage"] = None, Usage()
@@ -53,13 +54,16 @@ class Guard:
             return _Visit(state["usage"])
         services: Services = scope["app"].state.services
         keyring, limiter = services.keyring, services.limiter
-        caller = await keyring.identify(_bearer(Headers(scope=scope)))
+        headers = Headers(scope=scope)
+        caller = await keyring.identify(_bearer(headers))
         if caller.key_id is not None:
             state["notes"].update(key=caller.key_id, tenant=caller.tenant)
+        else:
+            browser.check(headers, scope["method"], browser.hosts_of(services.settings))
         policies = limiter.policies(caller, keyring.tenants.get(caller.tenant))
-        headers = headers_of(await limiter.admit(policies))
+        standings = await limiter.admit(policies)
         state["caller"] = caller
-        return _Visit(state["usage"], limiter, policies, headers)
+        return _Visit(state["usage"], limiter, policies, headers_of(standings))
 
 
 @dataclass(slots=True)

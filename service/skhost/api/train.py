@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from skhost.access.record import Scope
+from skhost.api.audited import note
 from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.form import receive_form
@@ -48,7 +49,7 @@ Limit = Annotated[int, Query(ge=1, le=200)]
         *(RegistryUnavailable, StoreUnavailable),
     ),
     openapi_extra=train_form_docs(),
-    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery())],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.create")), Depends(OnlyQuery())],
 )
 async def train(
     request: Request,
@@ -60,7 +61,9 @@ async def train(
     limit = services.settings.max_upload_bytes
     async with receive_form(request, services.settings.data_dir / "incoming", FILES, limit) as form:
         order = parse_train_form(form)
+        note(request, order.name)
         job = await workspace.admission.submit(order, idempotency_key)
+        note(request, order.name, job=job.id)
     return JSONResponse(job_body(job), status_code=202, headers={"Location": f"/train/{job.id}"})
 
 
@@ -100,7 +103,7 @@ async def get_job(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     "/train/{job_id}/cancel",
     response_model=JobBody,
     responses=errors(JobNotFound, JobStateConflict),
-    dependencies=[Depends(Needs(Scope.TRAIN))],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.cancel"))],
 )
 async def cancel(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     """Ask a job to stop; its checkpoint stays, so it can be resumed."""
@@ -111,7 +114,7 @@ async def cancel(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     "/train/{job_id}/resume",
     response_model=JobBody,
     responses=errors(JobNotFound, JobStateConflict, JobInProgress),
-    dependencies=[Depends(Needs(Scope.TRAIN))],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.resume"))],
 )
 async def resume(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     """Let a job that failed or was cancelled go on from its checkpoint."""

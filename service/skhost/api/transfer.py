@@ -79,7 +79,7 @@ async def export(
     responses=errors(ArtifactRefused, BaseIncompatible, PayloadTooLarge),
     openapi_extra=_BODY_DOCS,
     dependencies=[
-        Depends(Needs(Scope.TRAIN)),
+        Depends(Needs(Scope.TRAIN, action="adapter.import")),
         Depends(OnlyQuery("promote", "labels", "task", "pairs")),
     ],
 )

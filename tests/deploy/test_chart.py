@@ -1,5 +1,6 @@
 """What the chart renders, by the real helm."""
 
+import base64
 import json
 import re
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 import yaml
 from manifests import Document, Manifests, Refused, Render
 
+from skhost.access.token import parse_token
 from skhost.settings import Settings
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")  # one part of a DNS name
@@ -173,7 +175,7 @@ def test_the_servers_variables_make_settings_that_the_service_takes(
             monkeypatch.setenv(name, value)
     settings = Settings()
     assert settings.host == "0.0.0.0"
-    assert settings.allow_remote
+    assert not settings.allow_remote
     assert settings.max_batch_tokens == 8192
     assert settings.host_budget_bytes == 8589934592
     assert str(settings.data_dir) == "/data"
@@ -238,9 +240,32 @@ def test_an_outside_redis_comes_from_a_secret_and_no_valkey_is_run(render: Rende
 
     given = ["redis.existingSecret=mine", "redis.existingSecretKey=dsn"]
     existing = render("--set", ",".join(["valkey.enabled=false", *given]))
-    assert not existing.of("Secret")
+    assert "redis" not in str(existing.of("Secret"))
     reference = {"secretKeyRef": {"name": "mine", "key": "dsn"}}
     assert existing.env("api")["SKHOST_REDIS_URL"] == reference
+
+
+def test_the_server_asks_for_keys_and_gets_one_from_a_secret(render: Render) -> None:
+    made = render()
+    secret = made.get("Secret", "admin-key")
+    (key,) = secret["data"].values()
+    assert parse_token(base64.b64decode(key).decode()) is not None
+    name = secret["metadata"]["name"]
+    reference = {"secretKeyRef": {"name": name, "key": "admin-key"}}
+    assert made.env("api")["SKHOST_ADMIN_KEY"] == reference
+    assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not {"SKHOST_ADMIN_KEY", "SKHOST_ALLOW_REMOTE"} & made.env("worker").keys()
+    given = render("--set", "auth.existingSecret=mine,auth.existingSecretKey=k")
+    assert not given.of("Secret")
+    reference = {"secretKeyRef": {"name": "mine", "key": "k"}}
+    assert given.env("api")["SKHOST_ADMIN_KEY"] == reference
+
+
+def test_no_keys_is_a_choice(render: Render) -> None:
+    made = render("--set", "auth.enabled=false")
+    assert not made.of("Secret")
+    assert made.env("api")["SKHOST_ALLOW_REMOTE"] == "true"
+    assert "SKHOST_ADMIN_KEY" not in made.env("api")
 
 
 def test_server_and_worker_share_one_volume(defaults: Manifests) -> None:

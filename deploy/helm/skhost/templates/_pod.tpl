@@ -99,8 +99,7 @@ podAffinity:
   value: "0.0.0.0"
 - name: SKHOST_PORT
   value: "8080"
-- name: SKHOST_ALLOW_REMOTE
-  value: "true"
+{{- include "skhost.authEnv" (list $top (index . 1)) }}
 - name: SKHOST_DATA_DIR
   value: /data
 - name: SKHOST_DRAIN_TIMEOUT_S
@@ -143,6 +142,29 @@ podAffinity:
       resource: limits.cpu
       divisor: "1"
 {{- end }}
+{{- end }}
+
+{{/* Only the server asks for keys. */}}
+{{- define "skhost.authEnv" -}}
+{{- $top := index . 0 -}}
+{{- if not $top.Values.auth.enabled }}
+- name: SKHOST_ALLOW_REMOTE
+  value: "true"
+{{- else if eq (index . 1) "api" }}
+- name: SKHOST_ADMIN_KEY
+  valueFrom:
+    {{- include "skhost.adminKey" $top | nindent 4 }}
+{{- end }}
+{{- end }}
+
+{{- define "skhost.adminKey" -}}
+secretKeyRef:
+  name: {{ include "skhost.adminSecret" . }}
+  key: {{ .Values.auth.existingSecretKey }}
+{{- end }}
+
+{{- define "skhost.adminSecret" -}}
+{{ default (printf "%s-admin-key" (include "skhost.fullname" .)) .Values.auth.existingSecret }}
 {{- end }}
 
 {{- define "skhost.redisEnv" -}}

@@ -21,6 +21,7 @@ MANAGED = frozenset(
         "host",
         "port",
         "redis_url",
+        "require_keys",
         "store_url",
     }
 )

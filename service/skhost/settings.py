@@ -44,6 +44,9 @@ class Settings(BaseSettings):
         description="Host names, joined by commas, that requests may name while there are no API "
         "keys; loopback's by default, any with ALLOW_REMOTE.",
     )
+    require_keys: bool = Field(
+        False, description="Ask for API keys even while there are none: then nobody may call."
+    )
     admin_key: SecretStr | None = Field(
         None, description="An admin key for the server's tenant: the key, or its hash."
     )

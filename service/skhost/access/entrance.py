@@ -43,7 +43,7 @@ async def opened(settings: Settings, redis: Redis) -> AsyncIterator[Keyring]:
     Raises:
         KeysNeeded: there are none, and the settings do not say that this is meant.
     """
-    may_be_open = settings.is_loopback or settings.allow_remote
+    may_be_open = not settings.require_keys and (settings.is_loopback or settings.allow_remote)
     keyring = Keyring(
         KeyStore(redis), settings.tenant, _admin_key(settings), may_be_open=may_be_open
     )
@@ -52,9 +52,11 @@ async def opened(settings: Settings, redis: Redis) -> AsyncIterator[Keyring]:
     except RegistryUnavailable as error:
         log.warning("the API keys cannot be read yet: %s", error.message)
     if keyring.is_known and not keyring.has_keys:
-        if not may_be_open:
+        if settings.require_keys:
+            log.warning("nobody may call yet: `skhost keys create` makes the first API key")
+        elif not may_be_open:
             raise KeysNeeded(settings.host)
-        if not settings.is_loopback:
+        elif not settings.is_loopback:
             log.warning("anyone who reaches %s may do anything: no API keys", settings.host)
     task = asyncio.create_task(keyring.run(), name="skhost-keys")
     try:
@@ -70,7 +72,9 @@ async def check_has_keys(settings: Settings) -> None:
         KeysNeeded: there are none, and the settings do not say that this is meant.
         RegistryUnavailable: the embedded registry does not start.
     """
-    if settings.is_loopback or settings.allow_remote or settings.admin_key is not None:
+    if settings.is_loopback or settings.allow_remote or settings.require_keys:
+        return
+    if settings.admin_key is not None:
         return
     async with registry_url(settings) as url, connect(url) as redis:
         try:

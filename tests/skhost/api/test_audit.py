@@ -149,7 +149,7 @@ def test_a_server_without_keys_listens_to_this_machine_only(
         pytest.raises(CannotStart, match="there are no API keys"),
     ):
         serve(create_app(settings), listener)
-    for changes in ({"host": "::1"}, {"allow_remote": True}):
+    for changes in ({"host": "::1"}, {"allow_remote": True}, {"require_keys": True}):
         asyncio.run(check_has_keys(settings.model_copy(update=changes)))
     with EmbeddedValkey(tmp_path) as valkey:
 
@@ -159,3 +159,12 @@ def test_a_server_without_keys_listens_to_this_machine_only(
 
         asyncio.run(make())
     asyncio.run(check_has_keys(settings))
+
+
+def test_a_server_may_start_shut(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    settings = Settings(
+        data_dir=tmp_path, base=str(tiny_bert_folder), host="0.0.0.0", require_keys=True
+    )
+    with live_server(settings) as live, httpx.Client(base_url=live.url, timeout=60) as http:
+        error_of(http.get("/adapters"), 401, "unauthorized")
+        assert http.get("/readyz").status_code == 200

@@ -151,20 +151,16 @@ podAffinity:
 - name: SKHOST_ALLOW_REMOTE
   value: "true"
 {{- else if eq (index . 1) "api" }}
+- name: SKHOST_REQUIRE_KEYS
+  value: "true"
+{{- with $top.Values.auth.existingSecret }}
 - name: SKHOST_ADMIN_KEY
   valueFrom:
-    {{- include "skhost.adminKey" $top | nindent 4 }}
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $top.Values.auth.existingSecretKey }}
 {{- end }}
 {{- end }}
-
-{{- define "skhost.adminKey" -}}
-secretKeyRef:
-  name: {{ include "skhost.adminSecret" . }}
-  key: {{ .Values.auth.existingSecretKey }}
-{{- end }}
-
-{{- define "skhost.adminSecret" -}}
-{{ default (printf "%s-admin-key" (include "skhost.fullname" .)) .Values.auth.existingSecret }}
 {{- end }}
 
 {{- define "skhost.redisEnv" -}}

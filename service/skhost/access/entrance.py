@@ -81,7 +81,7 @@ async def check_has_keys(settings: Settings) -> None:
             granted = await KeyStore(redis).read()
         except RegistryUnavailable:
             return  # `opened` does not let anyone in then
-    if not granted.keys:
+    if not granted.num_keys:
         raise KeysNeeded(settings.host)
 
 

@@ -19,6 +19,8 @@ from skhost.errors import RegistryUnavailable, ServiceError, Unauthorized
 log = logging.getLogger(__name__)
 
 CHECK_EVERY_S: Final = 0.5
+READ_EVERY_S: Final = 30.0  # whatever the counter says: a Redis that lost it may count anew
+LOOK_WITHIN_S: Final = 1.0  # for a key that is not known here
 _NOBODY: Final = "0" * 64  # compared with where there is no such key
 _HOW: Final = "send one as `Authorization: Bearer skh_…` (`skhost keys create` makes one)"
 
@@ -40,6 +42,7 @@ class Keyring:
         self._admin = {} if admin is None else {admin.id: admin}
         self._may_be_open = may_be_open
         self._granted: Granted | None = None
+        self._read_at = 0.0  # when all of it was last read
         self._asked_at = 0.0  # when the last look that succeeded began
         self._looking = asyncio.Lock()
 
@@ -51,7 +54,7 @@ class Keyring:
     @property
     def has_keys(self) -> bool:
         """Whether any key was ever made; ended ones count: ending the last opens nothing."""
-        return bool(self._admin or (self._granted and self._granted.keys))
+        return bool(self._admin or (self._granted and self._granted.num_keys))
 
     @property
     def is_open(self) -> bool:
@@ -98,7 +101,9 @@ class Keyring:
                 return
             began = time.monotonic()
             before = self._granted
-            if before is None or await self._store.revision() != before.revision:
+            is_old = began - self._read_at > READ_EVERY_S
+            if before is None or is_old or await self._store.revision() != before.revision:
+                self._read_at = began
                 self._granted = await self._store.read()
                 _tell(before, self._granted)
             self._asked_at = began
@@ -120,9 +125,13 @@ class Keyring:
         if (found := self._known(key_id)) is not None:
             return found
         try:
-            await self.look()  # it may have been made just now
-        except RegistryUnavailable:
-            return None
+            async with asyncio.timeout(LOOK_WITHIN_S):
+                await self.look()  # it may have been made just now
+        except (RegistryUnavailable, TimeoutError) as error:
+            raise RegistryUnavailable(
+                f"API key {key_id} is not known here, and the registry does not answer now",
+                retry_after_s=LOOK_WITHIN_S,
+            ) from error
         return self._known(key_id)
 
     def _known(self, key_id: str) -> KeyRecord | None:

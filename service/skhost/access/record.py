@@ -132,4 +132,5 @@ class Granted:
 
     revision: int
     keys: Mapping[str, KeyRecord]
+    num_keys: int  # with those that cannot be read: they open nothing, but they are there
     tenants: Mapping[str, Quotas]

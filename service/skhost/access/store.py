@@ -1,8 +1,9 @@
 """Keys and tenants in Redis or Valkey. Every change counts a revision up, in the same step."""
 
 import json
+import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,8 @@ from skhost.access.token import Token, new_token
 from skhost.connection import registry_errors
 from skhost.errors import InvalidRequest
 from skhost.keys import CommonKeys
+
+log = logging.getLogger(__name__)
 
 
 class KeyStore:
@@ -115,7 +118,8 @@ class KeyStore:
                 revision, keys, tenants = await pipe.execute()
         return Granted(
             revision=int(revision or 0),
-            keys={key_id: KeyRecord.from_json(text) for key_id, text in keys.items()},
+            keys=_readable(keys),
+            num_keys=len(keys),
             tenants={tenant: Quotas(**json.loads(text)) for tenant, text in tenants.items()},
         )
 
@@ -152,3 +156,14 @@ class KeyStore:
         pipe.hset(self._keys.api_keys(), record.id, record.to_json())
         pipe.hsetnx(self._keys.tenants(), record.tenant, json.dumps(Quotas().to_dict()))
         pipe.incr(self._keys.access_revision())
+
+
+def _readable(stored: Mapping[str, str]) -> dict[str, KeyRecord]:
+    """The records; one that cannot be read opens nothing and keeps no other from opening."""
+    found = {}
+    for key_id, text in stored.items():
+        try:
+            found[key_id] = KeyRecord.from_json(text)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("the record of API key %s cannot be read: %r", key_id, error)
+    return found

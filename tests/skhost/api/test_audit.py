@@ -9,12 +9,16 @@ from typing import Any
 import httpx
 import pytest
 from live_server import LiveServer, error_of, live_server, publish, wait_until
+from redis.asyncio import Redis
 
 from skhost.access.entrance import KeysNeeded, check_has_keys
+from skhost.access.keyring import Keyring
 from skhost.access.record import Scope
 from skhost.access.store import KeyStore
 from skhost.app import create_app
 from skhost.connection import connect
+from skhost.errors import Unauthorized
+from skhost.keys import CommonKeys
 from skhost.server import CannotStart, bind, serve
 from skhost.settings import Settings
 from skhost.valkey import EmbeddedValkey
@@ -168,3 +172,16 @@ def test_a_server_may_start_shut(tiny_bert_folder: Path, tmp_path: Path) -> None
     with live_server(settings) as live, httpx.Client(base_url=live.url, timeout=60) as http:
         error_of(http.get("/adapters"), 401, "unauthorized")
         assert http.get("/readyz").status_code == 200
+
+
+@pytest.mark.anyio
+async def test_a_record_that_cannot_be_read_opens_nothing(redis_client: Redis) -> None:
+    await redis_client.hset(CommonKeys().api_keys(), "a" * 12, "{broken")
+    store = KeyStore(redis_client)
+    keyring = Keyring(store, "default", may_be_open=True)
+    await keyring.look()
+    assert not keyring.is_open
+    with pytest.raises(Unauthorized):
+        await keyring.identify(None)
+    token, _ = await store.create("acme", [Scope.TRAIN])
+    assert (await keyring.identify(token.text)).tenant == "acme"

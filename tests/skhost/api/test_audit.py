@@ -11,6 +11,7 @@ import pytest
 from live_server import LiveServer, error_of, live_server, publish, wait_until
 from redis.asyncio import Redis
 
+from skhost import audit
 from skhost.access.entrance import KeysNeeded, check_has_keys
 from skhost.access.keyring import Keyring
 from skhost.access.record import Scope
@@ -37,12 +38,30 @@ def opened(
         yield live
 
 
-def lines_of(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    return [vars(each) for each in caplog.records if each.name == "skhost.audit"]
+class Lines(logging.Handler):
+    """What the audit log got, however logging was configured before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[dict[str, Any]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the fields."""
+        self.found.append({**vars(record), "text": record.getMessage()})
 
 
-def test_every_change_leaves_a_line(opened: LiveServer, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "skhost.audit")
+@pytest.fixture
+def lines() -> Iterator[list[dict[str, Any]]]:
+    """The audit lines of a test."""
+    handler, level = Lines(), audit.log.level
+    audit.log.addHandler(handler)
+    audit.log.setLevel(logging.INFO)
+    yield handler.found
+    audit.log.removeHandler(handler)
+    audit.log.setLevel(level)
+
+
+def test_every_change_leaves_a_line(opened: LiveServer, lines: list[dict[str, Any]]) -> None:
     publish(opened, "other", seed=2)
     with httpx.Client(base_url=opened.url, timeout=60) as http:
         http.post("/adapters/mood/promote", json={"version": 1}, headers={"X-Request-ID": "r1"})
@@ -59,8 +78,8 @@ def test_every_change_leaves_a_line(opened: LiveServer, caplog: pytest.LogCaptur
         http.post(f"/train/{job}/resume")
         http.post("/classify?adapter=mood", json={"text": "a"})
         http.get("/adapters")
-    wait_until(lambda: len(lines_of(caplog)) == 11)
-    found = [(line["action"], line["on"], line["outcome"]) for line in lines_of(caplog)]
+    wait_until(lambda: len(lines) == 11)
+    found = [(line["action"], line["on"], line["outcome"]) for line in lines]
     assert found == [
         ("adapter.import", "other", "done"),
         ("adapter.promote", "mood", "done"),
@@ -74,7 +93,7 @@ def test_every_change_leaves_a_line(opened: LiveServer, caplog: pytest.LogCaptur
         ("job.cancel", job, "done"),
         ("job.resume", job, "done"),
     ]
-    promoted, trained = lines_of(caplog)[1], lines_of(caplog)[8]
+    promoted, trained = lines[1], lines[8]
     assert (promoted["request_id"], promoted["by"], promoted["status"]) == ("r1", "anyone", 200)
     assert (trained["job"], trained["tenant"]) == (job, "default")
 
@@ -117,16 +136,15 @@ def test_a_page_of_its_own_and_a_link_may_call(opened: LiveServer) -> None:
 
 
 def test_the_first_key_shuts_a_running_server_and_is_told(
-    tiny_bert_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tiny_bert_folder: Path, tmp_path: Path, lines: list[dict[str, Any]]
 ) -> None:
-    caplog.set_level(logging.INFO, "skhost.audit")
     with EmbeddedValkey(tmp_path / "registry") as valkey:
 
         async def make_and_revoke() -> tuple[str, str]:
             async with connect(valkey.url) as redis:
                 store = KeyStore(redis)
                 token, _ = await store.create("default", [Scope.ADMIN], by="me@here")
-                while not any(line["action"] == "key.create" for line in lines_of(caplog)):
+                while not any(line["action"] == "key.create" for line in lines):
                     await asyncio.sleep(0.02)
                 await store.revoke(token.id)
                 return token.id, token.text
@@ -135,11 +153,11 @@ def test_the_first_key_shuts_a_running_server_and_is_told(
         with live_server(settings) as live, httpx.Client(base_url=live.url, timeout=60) as http:
             assert http.get("/adapters").status_code == 200
             key_id, key = asyncio.run(make_and_revoke())
-            wait_until(lambda: len(lines_of(caplog)) == 2)
+            wait_until(lambda: len(lines) == 2)
             error_of(http.get("/adapters"), 401, "unauthorized")  # the last key's end opens nothing
-    found = [(line["action"], line["on"], line["by"]) for line in lines_of(caplog)]
+    found = [(line["action"], line["on"], line["by"]) for line in lines]
     assert found == [("key.create", key_id, "me@here"), ("key.revoke", key_id, "command line")]
-    assert key.split("_")[2] not in caplog.text
+    assert key.split("_")[2] not in str(lines)
 
 
 def test_a_server_without_keys_listens_to_this_machine_only(

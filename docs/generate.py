@@ -17,6 +17,7 @@ from annotated_types import BaseMetadata
 from families import families
 from page import page, table
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 import skhost.errors
@@ -92,6 +93,7 @@ def _type_name(annotation: Any) -> str:
         kinds = [kind for kind in typing.get_args(annotation) if kind is not types.NoneType]
         return " or ".join(map(_type_name, kinds))
     names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
+    names[SecretStr] = "text, never shown"
     return names[annotation]
 
 

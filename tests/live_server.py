@@ -98,7 +98,13 @@ def archive_of(
 
 
 def publish(
-    live: LiveServer, name: str, task: Task = Task.SINGLE_LABEL, *, seed: int = 0, **changes: Any
+    live: LiveServer,
+    name: str,
+    task: Task = Task.SINGLE_LABEL,
+    *,
+    seed: int = 0,
+    headers: dict[str, str] | None = None,
+    **changes: Any,
 ) -> dict[str, Any]:
     """Import a new adapter and let it answer; its version as the service describes it."""
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +112,7 @@ def publish(
         answer = httpx.post(
             f"{live.url}/adapters/{name}/import?promote=true",
             content=archive.read_bytes(),
-            headers={"Content-Type": "application/gzip"},
+            headers={"Content-Type": "application/gzip", **(headers or {})},
             timeout=30,
         )
     assert answer.status_code == 201, answer.text

@@ -13,7 +13,17 @@ SCHEMA = Path(__file__).parent / "skhost" / "values.schema.json"
 
 # What the chart sets itself, each from a value of its own.
 MANAGED = frozenset(
-    {"allow_remote", "data_dir", "drain_timeout_s", "host", "port", "redis_url", "store_url"}
+    {
+        "admin_key",
+        "allow_remote",
+        "data_dir",
+        "drain_timeout_s",
+        "host",
+        "port",
+        "redis_url",
+        "require_keys",
+        "store_url",
+    }
 )
 
 

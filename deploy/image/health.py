@@ -32,13 +32,13 @@ def worker_problem(host: str, now: float) -> str | None:
     """What is wrong with the worker on a host, by its heartbeat."""
     from redis import Redis, RedisError
 
-    from skhost.keys import Keys
+    from skhost.keys import CommonKeys
     from skhost.settings import Settings
 
     settings = Settings()
     if settings.redis_url is None:
         return "SKHOST_REDIS_URL is not set"
-    key = Keys(settings.tenant).workers()
+    key = CommonKeys().workers()
     try:
         with Redis.from_url(settings.redis_url, socket_timeout=TIMEOUT_S) as client:
             beats = client.zrange(key, "-inf", "+inf", byscore=True, withscores=True)

@@ -40,12 +40,18 @@ class TrainOrder:
 
 
 class Admission:
-    """Checks training orders and turns them into jobs."""
+    """Checks training orders and turns them into jobs.
 
-    def __init__(self, jobs: Jobs, store: ArtifactStore) -> None:
+    Args:
+        checks: shared by all tenants, as the machine is.
+    """
+
+    def __init__(
+        self, jobs: Jobs, store: ArtifactStore, checks: asyncio.Semaphore | None = None
+    ) -> None:
         self._jobs = jobs
         self._store = store
-        self._checks = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self._checks = checks or asyncio.Semaphore(CHECKS_AT_ONCE)
 
     async def submit(self, order: TrainOrder, idempotency_key: str | None) -> Job:
         """The queued job, with the report on its file.

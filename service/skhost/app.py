@@ -2,24 +2,30 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
 from skhost import __version__
-from skhost.admission import Admission
+from skhost.access.entrance import opened
+from skhost.access.limits import Limiter
+from skhost.access.record import Quotas
+from skhost.admission import CHECKS_AT_ONCE, Admission
 from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
+from skhost.api.audited import Audit
 from skhost.api.envelope import Envelope
+from skhost.api.guard import OPEN, Guard
 from skhost.api.limits import BodyLimit
-from skhost.background import end
 from skhost.catalog import Catalog
 from skhost.connection import connect
 from skhost.conversion import Conversion
 from skhost.creation import Creation
 from skhost.drain import Drain
 from skhost.embedded import registry_url
+from skhost.engine import Engine
 from skhost.errors import ServiceError
 from skhost.housekeeping import Housekeeping, clear_left_overs
 from skhost.jobs import Jobs
@@ -30,8 +36,9 @@ from skhost.releases import Releases
 from skhost.services import Services
 from skhost.serving import serving
 from skhost.settings import Settings
-from skhost.store import ArtifactStore
+from skhost.store import Stores
 from skhost.transfer import Transfer
+from skhost.workspaces import Workspace, Workspaces
 from sktuning.base import FrozenBase
 from sktuning.errors import SKTuningError
 
@@ -75,7 +82,10 @@ def create_app(settings: Settings) -> FastAPI:
     for module in (classify, train, adapters, create, transfer, ops, docs):
         app.include_router(module.router)
     errors.install(app)
+    open_paths = OPEN | {"/metrics"} if settings.open_metrics else OPEN
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
+    app.add_middleware(Audit)
+    app.add_middleware(Guard, open_paths=open_paths)
     app.add_middleware(Envelope, drain=drain, observe=metrics.request)
     return app
 
@@ -91,43 +101,60 @@ def body_limit(path: str, settings: Settings) -> int:
 
 @asynccontextmanager
 async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> AsyncIterator[Services]:
-    keys = Keys(settings.tenant)
-    incoming = settings.data_dir / "incoming"
-    await asyncio.to_thread(clear_left_overs, incoming)
+    await asyncio.to_thread(clear_left_overs, settings.data_dir / "incoming")
     async with AsyncExitStack() as stack:
         redis = connect(await stack.enter_async_context(registry_url(settings)))
         stack.push_async_callback(redis.aclose)
-        store = ArtifactStore(settings.store, settings.tenant, settings.data_dir / "cache")
+        keyring = await stack.enter_async_context(opened(settings, redis))
+        stores = Stores(settings.store, settings.data_dir / "cache")
         base = await asyncio.to_thread(
             FrozenBase.load, settings.base, device=settings.device, dtype=settings.dtype
         )
         base.prepare_to_serve(settings.dtype)
-        engine = await stack.enter_async_context(serving(settings, base, store, redis, metrics))
-        catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
-        residency, registry = engine.residency, engine.registry
-        publication = Publication(catalog, store, residency, registry)
-        classifier, runner = engine.classifier, engine.runner
-        conversion = Conversion(classifier, runner)
-        keeping = Housekeeping(redis, keys, catalog, store, metrics)
-        await stack.enter_async_context(_beside(keeping))
+        engine = await stack.enter_async_context(serving(settings, base, stores, redis, metrics))
+        workspaces = Workspaces(_maker(settings, engine, stores, redis, metrics), settings.tenant)
+        await stack.enter_async_context(workspaces.running(lambda: keyring.tenants))
         yield Services(
             settings=settings,
             drain=drain,
             metrics=metrics,
-            catalog=catalog,
+            keyring=keyring,
+            limiter=Limiter(
+                redis,
+                Quotas(settings.key_requests, settings.key_tokens),
+                Quotas(settings.tenant_requests, settings.tenant_tokens),
+                metrics,
+            ),
             engine=engine,
+            workspaces=workspaces,
+        )
+
+
+def _maker(
+    settings: Settings, engine: Engine, stores: Stores, redis: Redis, metrics: Metrics
+) -> Callable[[str, Workspace | None], Workspace]:
+    """Makes workspaces; device, threads and the checks of uploads are everybody's."""
+    residency, classifier, runner = engine.residency, engine.classifier, engine.runner
+    conversion = Conversion(classifier, runner)
+    checks = asyncio.Semaphore(CHECKS_AT_ONCE)
+    incoming = settings.data_dir / "incoming"
+
+    def make(tenant: str, shared: Workspace | None) -> Workspace:
+        keys, store = Keys(tenant), stores.of(tenant)
+        catalog, jobs = Catalog(redis, keys), Jobs(redis, keys)
+        registry = engine.registries.of(tenant)
+        publication = Publication(catalog, store, residency, registry)
+        return Workspace(
+            tenant=tenant,
+            catalog=catalog,
+            registry=registry,
             releases=Releases(catalog, residency, registry),
             transfer=Transfer(catalog, store, publication, conversion, incoming),
             creation=Creation(catalog, publication, classifier, runner, incoming),
             jobs=jobs,
-            admission=Admission(jobs, store),
+            admission=Admission(jobs, store, checks),
+            keeping=Housekeeping(redis, keys, catalog, store, metrics),
+            shared=shared,
         )
 
-
-@asynccontextmanager
-async def _beside(keeping: Housekeeping) -> AsyncIterator[None]:
-    task = asyncio.create_task(keeping.run(), name="skhost-housekeeping")
-    try:
-        yield
-    finally:
-        await end([task])
+    return make

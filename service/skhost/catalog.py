@@ -71,6 +71,11 @@ class Catalog:
         self._keys = keys
         self._scripts = Scripts(redis, keys)
 
+    @property
+    def tenant(self) -> str:
+        """Whose adapters these are."""
+        return self._keys.tenant
+
     async def publish(
         self,
         name: str,
@@ -122,7 +127,9 @@ class Catalog:
             raise taken(name)
         if answer.refusal is not None:
             raise _stale(job_id, fence, answer.detail)
-        return _version(read_adapter(name, answer.fields, answer.versions), int(answer.detail))
+        return _version(
+            read_adapter(self.tenant, name, answer.fields, answer.versions), int(answer.detail)
+        )
 
     async def promote(self, name: str, version: int, alias: str = DEFAULT_ALIAS) -> AdapterRecord:
         """Point `alias` at `version`.
@@ -237,7 +244,7 @@ class Catalog:
         answer = await self._scripts.run(script, check_name(name), *args)
         if answer.refusal is not None:
             raise await self._refusal(name, answer, args)
-        return read_adapter(name, answer.fields, answer.versions)
+        return read_adapter(self.tenant, name, answer.fields, answer.versions)
 
     async def _refusal(self, name: str, answer: Answer, args: Sequence[str]) -> ServiceError:
         if answer.refusal == "no adapter":
@@ -284,7 +291,7 @@ class Catalog:
                     hashes = await pipe.execute()
             for name, fields, versions in zip(some, hashes[::2], hashes[1::2], strict=True):
                 if fields and "retired" not in fields:
-                    found[name] = read_adapter(name, fields, versions)
+                    found[name] = read_adapter(self.tenant, name, fields, versions)
         return found
 
 

@@ -59,10 +59,13 @@ class Client:
     Every method raises ApiError if the service refuses or cannot be reached.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = 120.0) -> None:
+    def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 120.0) -> None:
         self.url = url.rstrip("/")
         self._http = httpx.Client(
-            base_url=self.url, timeout=httpx.Timeout(timeout_s, connect=5.0), trust_env=False
+            base_url=self.url,
+            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+            timeout=httpx.Timeout(timeout_s, connect=5.0),
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:

@@ -17,7 +17,7 @@ from skhost.metrics import Metrics
 from skhost.names import AdapterRef
 from skhost.readiness import Readiness
 from skhost.records import VersionRecord
-from skhost.registry import Registry
+from skhost.registries import Registries
 from skhost.residency import Residency
 from skhost.runner import Runner
 from sktuning.adapter import Adapter
@@ -57,7 +57,7 @@ class Engine:
     def __init__(
         self,
         classifier: Classifier,
-        registry: Registry,
+        registries: Registries,
         residency: Residency,
         batcher: Batcher[Row, np.ndarray],
         readiness: Readiness,
@@ -65,7 +65,7 @@ class Engine:
         metrics: Metrics,
     ) -> None:
         self.classifier = classifier
-        self.registry = registry
+        self.registries = registries
         self.residency = residency
         self.batcher = batcher
         self.readiness = readiness
@@ -185,7 +185,7 @@ class Engine:
         self, refs: Sequence[AdapterRef], pins: AsyncExitStack
     ) -> list[tuple[VersionRecord, Adapter]]:
         """Each reference's version, kept in memory until `pins` is closed."""
-        records = [await self.registry.find(ref) for ref in refs]
+        records = [await self.registries.find(ref) for ref in refs]
         outcomes = await asyncio.gather(
             *(pins.enter_async_context(self.residency.pin(record)) for record in records),
             return_exceptions=True,  # what was pinned beside a failure is on the stack by then
@@ -229,7 +229,7 @@ class Engine:
         works = [
             Work(
                 payload=(row, adapter),
-                queue=record.name,
+                queue=f"{record.tenant}/{record.name}",
                 cost=self.classifier.cost(row, adapter),
                 deadline=deadline,
                 submitted_at=now,
@@ -264,7 +264,7 @@ class Engine:
         failed = sum("error" in result for result in results)
         rows = [row for row in part.encoded if isinstance(row, EncodedRow)]
         self._metrics.classified(
-            part.record.name,
+            self._label(part.record),
             ok=len(results) - failed,
             failed=failed,
             truncated=sum(row.num_dropped > 0 for row in rows),
@@ -278,6 +278,11 @@ class Engine:
             num_tokens=sum(len(row) for row in rows),
             timings=timings,
         )
+
+    def _label(self, record: VersionRecord) -> str:
+        """An adapter's name in the metrics; others' adapters with their tenant."""
+        is_home = self.registries.all.get(record.tenant) is self.registries.home
+        return record.name if is_home else f"{record.tenant}/{record.name}"
 
     async def _in_thread(self, fn: Callable[..., Returned], *args: object) -> Returned:
         return await asyncio.get_running_loop().run_in_executor(self._threads, fn, *args)

@@ -1,12 +1,13 @@
 """Every error the service answers with; each knows its HTTP status and its code.
 
 ServiceError
+├── Unauthorized         401  Forbidden 403
 ├── InvalidRequest       422  UploadRefused 422   ArtifactRefused 422
 ├── AdapterNotFound      404  VersionNotFound 404  AliasNotFound 404  JobNotFound 404
 ├── Conflict             409  JobInProgress 409  JobStateConflict 409  BaseIncompatible 409
 ├── AdapterUnusable      424
 ├── PayloadTooLarge      413  UploadTooLarge 413
-├── Overloaded           429
+├── RateLimited          429  Overloaded 429
 ├── Draining, NotReady, RegistryUnavailable, StoreUnavailable  503
 └── DeadlineExceeded     504
 """
@@ -21,6 +22,9 @@ class ServiceError(Exception):
         message: what was seen and what to do about it.
         details: JSON values that a program can use.
         retry_after_s: seconds after which trying again makes sense.
+
+    Attributes:
+        headers: of the answer, besides the usual ones.
     """
 
     status: ClassVar[int] = 500
@@ -37,6 +41,24 @@ class ServiceError(Exception):
         self.message = message
         self.details = details
         self.retry_after_s = retry_after_s
+        self.headers: dict[str, str] = {}
+
+
+class Unauthorized(ServiceError):
+    """The request has no API key, or one that opens nothing."""
+
+    status, code = 401, "unauthorized"
+
+    def __init__(self, message: str, *, is_invalid: bool = False) -> None:
+        super().__init__(message)
+        problem = ', error="invalid_token"' if is_invalid else ""
+        self.headers["WWW-Authenticate"] = f'Bearer realm="skhost"{problem}'
+
+
+class Forbidden(ServiceError):
+    """The API key, or a request from where this one comes, may not do this."""
+
+    status, code = 403, "forbidden"
 
 
 class InvalidRequest(ServiceError):
@@ -121,6 +143,12 @@ class UploadTooLarge(ServiceError):
     """The uploaded file is larger than the limit."""
 
     status, code = 413, "upload_too_large"
+
+
+class RateLimited(ServiceError):
+    """The API key or its tenant has used what it may; `retry_after_s` says for how long."""
+
+    status, code = 429, "rate_limited"
 
 
 class Overloaded(ServiceError):

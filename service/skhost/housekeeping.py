@@ -57,7 +57,7 @@ class Housekeeping:
                     pipe.hget(self._keys.job(job_id), "state")
                 states = await pipe.execute()
         counts = Counter(str(state) for state in states if state is not None)
-        self._metrics.jobs(counts, [state.value for state in JobState])
+        self._metrics.jobs(counts, [state.value for state in JobState], self._keys.tenant)
 
     async def delete_orphans(self) -> None:
         """Artifacts of versions that were retired a while ago."""

@@ -9,6 +9,8 @@ IDEMPOTENCY_TTL_S: Final = 24 * 3600
 WORKER_TTL_S: Final = 20
 EVENTS_MAX_LENGTH: Final = 2_000
 
+_TRAIN: Final = "train"
+
 
 @dataclass(frozen=True, slots=True)
 class Keys:
@@ -71,7 +73,7 @@ class Keys:
 
     def train_queue(self) -> str:
         """Name of the RQ queue of training jobs (RQ puts its own ``rq:queue:`` before it)."""
-        return self._key("train")
+        return self._key(_TRAIN)
 
     def jobs(self) -> str:
         """Sorted set: job id → Unix time of its submission. Stays; ids whose record is gone go."""
@@ -116,10 +118,39 @@ class Keys:
         """String: id of the job that a client's Idempotency-Key made. IDEMPOTENCY_TTL_S."""
         return self._key("idempotency", token)
 
+
+@dataclass(frozen=True, slots=True)
+class CommonKeys:
+    """Key names of what all tenants share. All start with ``skhost:_:``, which no tenant can."""
+
+    def _key(self, *parts: str) -> str:
+        return ":".join(("skhost", "_", *parts))
+
+    def api_keys(self) -> str:
+        """Hash: id of an API key → JSON of its record, a hash of the key in it. Stays."""
+        return self._key("api-keys")
+
+    def tenants(self) -> str:
+        """Hash: tenant → JSON of its quotas. Stays."""
+        return self._key("tenants")
+
+    def access_revision(self) -> str:
+        """String: counter of all changes of API keys and tenants. Stays."""
+        return self._key("access-revision")
+
+    def limits(self) -> str:
+        """String: prefix of the counters of requests and tokens. Until their window ends."""
+        return self._key("limits")
+
     def workers(self) -> str:
         """Sorted set: worker id → Unix time of its last heartbeat. Stays; old ones are dropped."""
         return self._key("workers")
 
     def worker(self, worker_id: str) -> str:
-        """Hash: a live worker's host, pid, start and job. WORKER_TTL_S, renewed by heartbeats."""
+        """Hash: a live worker's host, pid, start, job and its tenant. WORKER_TTL_S, renewed."""
         return self._key("worker", worker_id)
+
+
+def tenant_of_queue(name: str) -> str:
+    """The tenant whose `Keys.train_queue` this is."""
+    return name.removeprefix("skhost:").removesuffix(f":{_TRAIN}")

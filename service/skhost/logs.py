@@ -6,6 +6,8 @@ import logging.config
 from datetime import UTC, datetime
 from typing import Any
 
+from skhost.audit import LOGGER
+
 # What every LogRecord has; anything else on a record was passed as `extra`.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
 
@@ -33,6 +35,7 @@ class JsonFormatter(logging.Formatter):
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:
     """The `dictConfig` for a level name and "text" or "json"; everything goes to stderr."""
+    stderr = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
     formatters: dict[str, Any] = {
         "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
         "json": {"()": JsonFormatter},
@@ -42,15 +45,16 @@ def logging_config(level: str, log_format: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": formatters,
         "handlers": {
-            "stderr": {
-                "class": "logging.StreamHandler",
-                "stream": "ext://sys.stderr",
-                "formatter": log_format,
-            }
+            "stderr": {**stderr, "formatter": log_format},
+            "audit": {**stderr, "formatter": "json"},
         },
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         # Their info lines tell an operator nothing; warnings still come through.
-        "loggers": {name: {"level": "WARNING"} for name in _LIBRARIES},
+        "loggers": {
+            **{name: {"level": "WARNING"} for name in _LIBRARIES},
+            # For programs, whatever the level and the format of the rest.
+            LOGGER: {"level": "INFO", "handlers": ["audit"], "propagate": False},
+        },
     }
 
 

@@ -41,6 +41,8 @@ class Metrics:
         self, registry: CollectorRegistry, *, max_adapter_labels: int = MAX_ADAPTER_LABELS
     ) -> None:
         self.registry = registry
+        self._views: dict[str, tuple[int, float, bool, int]] = {}
+        self._job_counts: dict[str, dict[str, int]] = {}
         self._adapters = AdapterLabels(max_adapter_labels)
         self._requests = self._counter("requests", "Answered HTTP requests", "route", "code")
         self._request_s = self._histogram("request_seconds", "HTTP requests", REQUEST_S, "route")
@@ -50,6 +52,10 @@ class Metrics:
         )
         self._truncated = self._counter("truncated_inputs", "Texts cut to the base's length")
         self._drops = self._counter("drops", "Texts or requests given up before a batch", "reason")
+        self._limited = self._counter("limited", "Requests refused by a bound", "policy")
+        self._skipped = self._counter(
+            "limits_skipped", "Requests that were not counted: Redis did not answer"
+        )
         self._waiting_items = self._gauge("queue_items", "Texts that wait for a batch")
         self._waiting_tokens = self._gauge("queue_tokens", "Tokens that wait for a batch")
         self._batch_items = self._histogram("batch_items", "Texts a batch", ITEMS)
@@ -90,6 +96,14 @@ class Metrics:
         if count:
             self._drops.labels(reason).inc(count)
 
+    def limited(self, policy: str) -> None:
+        """A request was refused: its key or tenant has used what it may."""
+        self._limited.labels(policy).inc()
+
+    def limits_skipped(self) -> None:
+        """Nobody could tell what a key or tenant has used."""
+        self._skipped.inc()
+
     def waiting(self, items: int, tokens: int) -> None:
         """What waits for a batch now."""
         self._waiting_items.set(items)
@@ -127,18 +141,33 @@ class Metrics:
         self._capacity.set(capacity)
 
     def registry_state(
-        self, adapters: int, staleness_s: float, *, is_degraded: bool, held: int
+        self,
+        adapters: int,
+        staleness_s: float,
+        *,
+        is_degraded: bool,
+        held: int,
+        tenant: str = "default",
     ) -> None:
-        """What the view of the registry looks like now."""
-        self._registry_adapters.set(adapters)
-        self._staleness_s.set(staleness_s)
-        self._degraded.set(int(is_degraded))
-        self._held.set(held)
+        """What the view of a tenant's registry looks like now; told are all tenants together."""
+        self._views[tenant] = (adapters, staleness_s, is_degraded, held)
+        counts, ages, degraded, holds = zip(*self._views.values(), strict=True)
+        self._registry_adapters.set(sum(counts))
+        self._staleness_s.set(max(ages))
+        self._degraded.set(int(any(degraded)))
+        self._held.set(sum(holds))
 
-    def jobs(self, by_state: Mapping[str, int], states: Iterable[str]) -> None:
-        """How many jobs are in each of `states`; a state without any is 0, not absent."""
+    def jobs(
+        self, by_state: Mapping[str, int], states: Iterable[str], tenant: str = "default"
+    ) -> None:
+        """How many jobs a tenant has in each of `states`; told are all tenants together.
+
+        A state without any is 0, not absent.
+        """
+        self._job_counts[tenant] = dict(by_state)
         for state in states:
-            self._jobs.labels(state).set(by_state.get(state, 0))
+            count = sum(counts.get(state, 0) for counts in self._job_counts.values())
+            self._jobs.labels(state).set(count)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="skhost", registry=self.registry)

@@ -26,6 +26,7 @@ class AdapterRef:
 
     name: str
     selector: int | str | None = None  # version, alias, or None for the default alias
+    tenant: str | None = None  # whose; None: the server's own
 
     @property
     def alias(self) -> str | None:

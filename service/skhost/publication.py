@@ -90,6 +90,7 @@ class Publication:
             metrics={},
             nbytes=0,
             state=VersionState.CANDIDATE,
+            tenant=self._catalog.tenant,
         )
         try:
             async with self._residency.pin(provisional) as adapter:

@@ -45,6 +45,7 @@ class VersionRecord:
     state: VersionState
     note: str | None = None  # why it stayed a candidate
     origin: Origin = Origin.IMPORT
+    tenant: str = "default"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -86,6 +87,7 @@ class AdapterRecord:
     versions: tuple[VersionRecord, ...]  # by number, retired ones too
     revision: int
     history: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # newest first
+    tenant: str = "default"
 
     def select(self, selector: int | str | None = None) -> VersionRecord:
         """The version of this number or alias; of the default alias without one.
@@ -105,6 +107,7 @@ class AdapterRecord:
         """Plain JSON values."""
         return {
             "name": self.name,
+            "tenant": self.tenant,
             "revision": self.revision,
             "aliases": dict(self.aliases),
             "history": {alias: list(versions) for alias, versions in self.history.items()},
@@ -120,15 +123,18 @@ class AdapterRecord:
 
 
 def read_adapter(
-    name: str, fields: Mapping[str, str], versions: Mapping[str, str]
+    tenant: str, name: str, fields: Mapping[str, str], versions: Mapping[str, str]
 ) -> AdapterRecord:
     """The record of the two hashes `Keys.adapter` and `Keys.versions`."""
-    parsed = [_read_version(name, int(number), fields, text) for number, text in versions.items()]
+    parsed = [
+        _read_version(tenant, name, int(number), fields, text) for number, text in versions.items()
+    ]
     return AdapterRecord(
         name=name,
         aliases={alias: int(version) for alias, version in _under("alias:", fields)},
         versions=tuple(sorted(parsed, key=lambda record: record.version)),
         revision=int(fields["revision"]),
+        tenant=tenant,
         history={
             alias: tuple(int(version) for version in past.split(","))
             for alias, past in _under("history:", fields)
@@ -137,9 +143,11 @@ def read_adapter(
     )
 
 
-def _read_version(name: str, number: int, fields: Mapping[str, str], text: str) -> VersionRecord:
+def _read_version(
+    tenant: str, name: str, number: int, fields: Mapping[str, str], text: str
+) -> VersionRecord:
     state, note = fields[f"state:{number}"], fields.get(f"note:{number}")
-    values = json.loads(text)
+    values = {**json.loads(text), "tenant": tenant}
     return VersionRecord.from_dict(
         {**values, "name": name, "version": number, "state": state, "note": note}
     )

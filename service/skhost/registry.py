@@ -357,6 +357,7 @@ class Registry:
             self.staleness_s,
             is_degraded=self._is_degraded,
             held=len(self._held),
+            tenant=self._catalog.tenant,
         )
 
 

@@ -56,8 +56,8 @@ class Tier(StrEnum):
 class Fetches(Protocol):
     """Where artifacts come from; called on a thread."""
 
-    def get(self, digest: str, /) -> Path:
-        """A local folder with the artifact."""
+    def fetch(self, digest: str, tenant: str, /) -> Path:
+        """A local folder with the tenant's artifact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ class Residency:
         waiting = self._host.get(record.digest)
         if waiting is not None:
             return await self._in_thread(waiting.to, self._base.device, self._base.dtype)
-        folder = await self._in_thread(self._store.get, record.digest)
+        folder = await self._in_thread(self._store.fetch, record.digest, record.tenant)
         adapter = await self._in_thread(_read, folder, self._base.device, self._base.dtype)
         self._base.check(adapter.config.base)
         check_shapes(adapter, self._reference, self._base.embedding_size)

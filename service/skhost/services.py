@@ -5,17 +5,14 @@ from importlib.metadata import version
 from typing import Any
 
 from skhost import __version__
-from skhost.admission import Admission
-from skhost.catalog import Catalog
-from skhost.creation import Creation
+from skhost.access.keyring import Keyring
+from skhost.access.limits import Limiter
 from skhost.drain import RETRY_AFTER_S, Drain
 from skhost.engine import Engine
 from skhost.errors import Draining
-from skhost.jobs import Jobs
 from skhost.metrics import Metrics
-from skhost.releases import Releases
 from skhost.settings import Settings
-from skhost.transfer import Transfer
+from skhost.workspaces import Workspace, Workspaces
 
 _LIMITS = (
     *("max_items_per_request", "max_adapters_per_request", "max_text_chars", "max_body_bytes"),
@@ -31,13 +28,15 @@ class Services:
     settings: Settings
     drain: Drain
     metrics: Metrics
-    catalog: Catalog
+    keyring: Keyring
+    limiter: Limiter
     engine: Engine
-    releases: Releases
-    transfer: Transfer
-    creation: Creation
-    jobs: Jobs
-    admission: Admission
+    workspaces: Workspaces
+
+    @property
+    def home(self) -> Workspace:
+        """The workspace of callers without a key."""
+        return self.workspaces.home
 
     def check_not_draining(self) -> None:
         """Raise Draining once the server is shutting down."""
@@ -45,18 +44,17 @@ class Services:
             raise Draining("the server is shutting down", retry_after_s=RETRY_AFTER_S)
 
     def degradations(self) -> list[str]:
-        """What is wrong but does not keep known adapters from answering."""
-        stats = self.engine.registry.stats()
+        """What is wrong but does not keep known adapters from answering; names none."""
+        views = [registry.stats() for registry in self.engine.registries.all.values()]
         found = []
-        if stats.is_degraded:
+        if any(view.is_degraded for view in views):
+            age_s = max(view.staleness_s for view in views)
+            found.append(f"the registry does not answer; it was last read {age_s:.0f} s ago")
+        if held := sum(len(view.held) for view in views):
             found.append(
-                f"the registry does not answer; it was last read {stats.staleness_s:.0f} s ago"
+                f"{held} aliases stay at an earlier version because the wanted one cannot serve; "
+                "/info says which"
             )
-        found += [
-            f"{held.name}@{held.alias} stays at version {held.serving} instead of {held.wanted}: "
-            f"{held.reason}"
-            for held in stats.held
-        ]
         return found
 
     def base_facts(self) -> dict[str, Any]:

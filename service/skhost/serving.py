@@ -1,6 +1,5 @@
 """The serving parts, put together and taken down in the right order."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -18,6 +17,7 @@ from skhost.limits import Limits
 from skhost.metrics import Metrics
 from skhost.readiness import Readiness
 from skhost.reference import reference_adapter
+from skhost.registries import Registries
 from skhost.registry import Registry
 from skhost.residency import Fetches, Residency
 from skhost.runner import Runner
@@ -44,27 +44,20 @@ async def serving(
         tests = SelfTests(classifier, runner, redis, keys)
         residency = Residency(store, base, probe, tests, budgets_of(settings, base), metrics)
         stack.push_async_callback(residency.close)
-        registry = Registry(
-            Catalog(redis, keys), residency, metrics, interval_s=settings.reconcile_interval_s
-        )
+
+        def registry_of(tenant: str) -> Registry:
+            catalog = Catalog(redis, Keys(tenant))
+            return Registry(catalog, residency, metrics, interval_s=settings.reconcile_interval_s)
+
+        registries = Registries(registry_of, settings.tenant)
         batcher = await stack.enter_async_context(Batcher(limits_of(settings), runner, metrics))
-        readiness = Readiness(registry, batcher, runner, classifier, probe)
-        engine = Engine(classifier, registry, residency, batcher, readiness, runner, metrics)
+        readiness = Readiness(registries.home, batcher, runner, classifier, probe)
+        engine = Engine(classifier, registries, residency, batcher, readiness, runner, metrics)
         stack.push_async_callback(engine.close)
         with suppress(RegistryUnavailable):
-            await registry.sync()
-        await stack.enter_async_context(_running(registry))
+            await registries.home.sync()
+        await stack.enter_async_context(registries.running())
         yield engine
-
-
-@asynccontextmanager
-async def _running(registry: Registry) -> AsyncIterator[None]:
-    task = asyncio.create_task(registry.run(), name="skhost-registry")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def default_threads() -> int:

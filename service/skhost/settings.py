@@ -2,13 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from skhost.access.record import check_rate
+from skhost.access.token import parse_hashed
+
 PREFIX = "SKHOST_"
+HASHED_FORM = "skh_<id>_sha256:<hash>"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+Rate = Annotated[str | None, AfterValidator(check_rate)]
 
 
 class Settings(BaseSettings):
@@ -26,13 +32,29 @@ class Settings(BaseSettings):
     tenant: str = Field(
         "default",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$",
-        description="Whose adapters these are: part of every Redis key and store path.",
+        description="Of whoever calls without a key, and of the admin key.",
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     allow_remote: bool = Field(
         False, description="Listen beyond loopback although there are no API keys."
     )
+    allowed_hosts: str | None = Field(
+        None,
+        description="Host names, joined by commas, that requests may name while there are no API "
+        "keys; loopback's by default, any with ALLOW_REMOTE.",
+    )
+    require_keys: bool = Field(
+        False, description="Ask for API keys even while there are none: then nobody may call."
+    )
+    admin_key: SecretStr | None = Field(
+        None, description="An admin key for the server's tenant: the key, or its hash."
+    )
+    key_requests: Rate = Field(None, description="Requests a key, such as 600/minute.")
+    key_tokens: Rate = Field(None, description="Tokens classified a key, such as 1000000/day.")
+    tenant_requests: Rate = Field(None, description="Requests of all keys of a tenant.")
+    tenant_tokens: Rate = Field(None, description="Tokens of all keys of a tenant.")
+    open_metrics: bool = Field(False, description="Answer /metrics without an API key.")
 
     base: str | None = Field(
         None, description="Base model: folder, GGUF file or Hugging Face id; packaged by default."
@@ -79,14 +101,17 @@ class Settings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", description="Lines, or JSON objects.")
 
-    @model_validator(mode="after")
-    def _listen_on_loopback_only(self) -> Self:
-        if self.host not in LOOPBACK and not self.allow_remote:
-            raise ValueError(
-                f"host {self.host} can be reached from outside and there are no API keys; "
-                f"set {PREFIX}ALLOW_REMOTE=true if something in front of the server guards it"
-            )
-        return self
+    @field_validator("admin_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and parse_hashed(value.get_secret_value().strip()) is None:
+            raise ValueError(f"neither a key (`skhost keys new` prints one) nor {HASHED_FORM}")
+        return value
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK
 
     @property
     def store(self) -> str:

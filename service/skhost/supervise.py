@@ -152,7 +152,8 @@ class Supervisor:
 
 def child_environment(settings: Settings, redis_url: str) -> dict[str, str]:
     """This process's environment with the settings as they are here."""
-    chosen = settings.model_dump(mode="json", exclude_unset=True) | {
+    hidden = {"admin_key"}  # dumped as asterisks; the environment has it
+    chosen = settings.model_dump(mode="json", exclude_unset=True, exclude=hidden) | {
         "redis_url": redis_url,
         "data_dir": str(settings.data_dir.resolve()),
     }

@@ -16,6 +16,7 @@ from redis.client import Pipeline
 from rq import Queue, Worker
 from rq.job import Job as Entry
 from rq.serializers import JSONSerializer
+from rq.worker import DequeueStrategy
 
 from skhost.jobs.launch import PROGRAM, Launcher, die_with, entry_class, training_environment
 from skhost.jobs.queue import (
@@ -29,7 +30,7 @@ from skhost.jobs.queue import (
 )
 from skhost.jobs.queue import WORKER_TTL_S as RQ_WORKER_TTL_S
 from skhost.jobs.sweep import clear_folders, sweep
-from skhost.keys import WORKER_TTL_S, Keys
+from skhost.keys import WORKER_TTL_S, CommonKeys, Keys, tenant_of_queue
 from skhost.settings import Settings
 from skhost.valkey import EmbeddedValkey
 
@@ -43,9 +44,9 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
 
     queue_class = TrainingQueue
 
-    def __init__(self, client: Redis, keys: Keys, launcher: Launcher, name: str) -> None:
+    def __init__(self, client: Redis, tenant: str, launcher: Launcher, name: str) -> None:
         super().__init__(
-            [training_queue(client, keys)],
+            [training_queue(client, keys) for keys in all_tenants(client, tenant)],
             name=name,
             connection=client,
             job_class=entry_class(launcher, name),
@@ -54,7 +55,8 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
             job_monitoring_interval=MONITORING_S,
             maintenance_interval=MAINTENANCE_S,
         )
-        self._keys = keys
+        self._tenant = tenant
+        self._served_tenant = ""  # whose job it works on
         self._started_at = time()
 
     @property
@@ -73,9 +75,19 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
             self._record(self.connection if pipeline is None else pipeline)
 
     def run_maintenance_tasks(self) -> None:
-        """Bring back what a dead worker held: RQ's expired leases, then what RQ lost."""
+        """Bring back what a dead worker held: RQ's expired leases, then what RQ lost.
+
+        Queues of tenants that have come are listened to from here on.
+        """
+        known = {queue.name for queue in self.queues}
+        tenants = all_tenants(self.connection, self._tenant)
+        for keys in tenants:
+            if keys.train_queue() not in known:
+                self.queues.append(training_queue(self.connection, keys))
+                self._ordered_queues.append(self.queues[-1])
         super().run_maintenance_tasks()
-        sweep(self.connection, self._keys, self.queues[0])
+        for keys in tenants:
+            sweep(self.connection, keys, training_queue(self.connection, keys))
 
     def setup_work_horse_signals(self) -> None:
         """In the horse: die with the worker, and leave signals to the training process."""
@@ -84,6 +96,7 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
 
     def fork_work_horse(self, job: Entry, queue: Queue) -> None:
         """Start the horse; if SIGTERM came in between, pass it on."""
+        self._served_tenant = tenant_of_queue(queue.name)
         self._record(self.connection)
         super().fork_work_horse(job, queue)
         if self._stop_requested:
@@ -98,24 +111,31 @@ class TrainingWorker(Worker):  # type: ignore[misc]  # rq is not followed
     def register_death(self) -> None:
         """Take this worker out of the records."""
         super().register_death()
-        self.connection.zrem(self._keys.workers(), self.name)
-        self.connection.delete(self._keys.worker(self.name))
+        self.connection.zrem(CommonKeys().workers(), self.name)
+        self.connection.delete(CommonKeys().worker(self.name))
 
     def _record(self, connection: Any) -> None:
-        key = self._keys.worker(self.name)
+        key = CommonKeys().worker(self.name)
         values = {
             "host": socket.gethostname(),
             "pid": str(self.pid),
             "started_at": str(self._started_at),
             "job": self._job_id(),
+            "tenant": self._served_tenant,
         }
         connection.hset(key, mapping=values)
         connection.expire(key, WORKER_TTL_S)
-        connection.zadd(self._keys.workers(), {self.name: time()})
+        connection.zadd(CommonKeys().workers(), {self.name: time()})
 
     def _job_id(self) -> str:
         entry = next(iter(self.executions.values()), None)
         return "" if entry is None else str(entry.job_id).rsplit("-", 1)[0]
+
+
+def all_tenants(client: Redis, tenant: str) -> list[Keys]:
+    """The keys of `tenant` and of all that an API key was ever made for."""
+    found: Any = client.hkeys(CommonKeys().tenants())
+    return [Keys(name) for name in sorted({tenant, *(each.decode() for each in found)})]
 
 
 def run_worker(settings: Settings, *, program: tuple[str, ...] = PROGRAM) -> None:
@@ -134,11 +154,13 @@ def run_worker(settings: Settings, *, program: tuple[str, ...] = PROGRAM) -> Non
 def _work(settings: Settings, redis_url: str, program: tuple[str, ...]) -> None:
     update = {"redis_url": redis_url, "data_dir": settings.data_dir.resolve()}
     settings = settings.model_copy(update=update)
-    client, keys = patient_client(redis_url), Keys(settings.tenant)
-    clear_folders(client, keys, settings.data_dir)
+    client = patient_client(redis_url)
+    clear_folders(client, all_tenants(client, settings.tenant), settings.data_dir)
     launcher = Launcher(program, training_environment(settings))
     name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:_NAME_CHARS]}"
     log.info("worker %s takes training jobs", name)
     # RQ sets its own logger to INFO and would tell of every look at its registries.
-    TrainingWorker(client, keys, launcher, name).work(logging_level="WARNING")
+    worker = TrainingWorker(client, settings.tenant, launcher, name)
+    # In turns, so that one tenant's many jobs do not keep another one's waiting.
+    worker.work(logging_level="WARNING", dequeue_strategy=DequeueStrategy.ROUND_ROBIN)
     log.info("worker %s has ended", name)

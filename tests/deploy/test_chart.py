@@ -173,7 +173,7 @@ def test_the_servers_variables_make_settings_that_the_service_takes(
             monkeypatch.setenv(name, value)
     settings = Settings()
     assert settings.host == "0.0.0.0"
-    assert settings.allow_remote
+    assert not settings.allow_remote
     assert settings.max_batch_tokens == 8192
     assert settings.host_budget_bytes == 8589934592
     assert str(settings.data_dir) == "/data"
@@ -241,6 +241,25 @@ def test_an_outside_redis_comes_from_a_secret_and_no_valkey_is_run(render: Rende
     assert not existing.of("Secret")
     reference = {"secretKeyRef": {"name": "mine", "key": "dsn"}}
     assert existing.env("api")["SKHOST_REDIS_URL"] == reference
+
+
+def test_the_server_asks_for_keys(render: Render, defaults: Manifests) -> None:
+    assert defaults.env("api")["SKHOST_REQUIRE_KEYS"] == "true"
+    assert "SKHOST_ALLOW_REMOTE" not in {**defaults.env("api"), **defaults.env("worker")}
+    given = render("--set", "auth.existingSecret=mine,auth.existingSecretKey=k")
+    reference = {"secretKeyRef": {"name": "mine", "key": "k"}}
+    assert given.env("api")["SKHOST_ADMIN_KEY"] == reference
+    assert "SKHOST_ADMIN_KEY" not in given.env("worker")
+    with_metrics = ("--set", "serviceMonitor.enabled=true")
+    monitor = render("--set", "auth.existingSecret=mine", *with_metrics).get("ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": {"name": "mine", "key": "admin-key"}}
+
+
+def test_no_keys_is_a_choice(render: Render) -> None:
+    made = render("--set", "auth.enabled=false")
+    assert made.env("api")["SKHOST_ALLOW_REMOTE"] == "true"
+    assert "SKHOST_REQUIRE_KEYS" not in made.env("api")
 
 
 def test_server_and_worker_share_one_volume(defaults: Manifests) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from skhost.keys import Keys
+from skhost.keys import CommonKeys
 
 HEALTH = Path(__file__).parents[2] / "deploy" / "image" / "health.py"
 
@@ -91,13 +91,13 @@ def test_a_server_that_does_not_listen_is_unhealthy() -> None:
 def beats(valkey_url: str) -> Iterator[Redis]:
     """The registry, with no worker's heartbeat in it."""
     with Redis.from_url(valkey_url) as client:
-        client.delete(Keys().workers())
+        client.delete(CommonKeys().workers())
         yield client
-        client.delete(Keys().workers())
+        client.delete(CommonKeys().workers())
 
 
 def test_a_worker_with_a_fresh_heartbeat_is_healthy(beats: Redis, valkey_url: str) -> None:
-    beats.zadd(Keys().workers(), {f"{socket.gethostname()}-7-abcd": time.time()})
+    beats.zadd(CommonKeys().workers(), {f"{socket.gethostname()}-7-abcd": time.time()})
     done = check("worker", SKHOST_REDIS_URL=valkey_url)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -111,7 +111,7 @@ def test_a_worker_without_one_is_unhealthy(
     beats: Redis, valkey_url: str, heartbeats: dict[str, float]
 ) -> None:
     if heartbeats:
-        beats.zadd(Keys().workers(), heartbeats)
+        beats.zadd(CommonKeys().workers(), heartbeats)
     done = check("worker", SKHOST_REDIS_URL=valkey_url)
     assert done.returncode == 1
     assert "no heartbeat" in done.stderr

@@ -1,5 +1,6 @@
 """Image, compose file and chart agree with each other and with the service."""
 
+import asyncio
 import importlib.util
 import re
 import shlex
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from manifests import Document, Manifests
 
+from skhost.access.entrance import KeysNeeded, check_has_keys
 from skhost.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -68,13 +70,17 @@ def test_the_image_sets_only_settings() -> None:
     assert ours(image_environment()) <= set(Settings.model_fields)
 
 
-def test_the_image_alone_does_not_listen_to_the_world(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_image_alone_does_not_listen_to_the_world(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name, value in image_environment().items():
         if name.startswith("SKHOST_"):
             monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match="SKHOST_ALLOW_REMOTE=true"):
-        Settings()
+    monkeypatch.setenv("SKHOST_DATA_DIR", str(tmp_path))
+    with pytest.raises(KeysNeeded, match="SKHOST_ALLOW_REMOTE=true"):
+        asyncio.run(check_has_keys(Settings()))
     monkeypatch.setenv("SKHOST_ALLOW_REMOTE", "true")
+    asyncio.run(check_has_keys(Settings()))
     assert Settings().port == int(one("EXPOSE"))
 
 

@@ -185,7 +185,7 @@ async def test_a_request_keeps_the_version_that_it_pinned(server: Server) -> Non
         await until(lambda: server.value("skhost_stage_seconds_count", stage="queue") == 1)
         await until(lambda: len(server.engine.batcher._running) == 1)
         second = await server.publish("a", seed=2)
-        refreshed = asyncio.create_task(server.engine.registry.refresh("a"))
+        refreshed = asyncio.create_task(server.engine.registries.home.refresh("a"))
     [answer] = await asked
     assert answer.digest == first.digest
     assert_same(answer.results[0], server.alone("a good text", seed=1))

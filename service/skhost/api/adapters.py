@@ -5,7 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, OnlyQuery, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import (
     AdapterBody,
@@ -40,64 +41,88 @@ _MOVES = errors(
     "/adapters",
     response_model=AdapterPage,
     responses=errors(RegistryUnavailable),
-    dependencies=[Depends(OnlyQuery("cursor", "limit"))],
+    dependencies=[Depends(Needs()), Depends(OnlyQuery("cursor", "limit"))],
 )
 async def list_adapters(
-    services: ServicesDep, cursor: str | None = None, limit: Limit = 100
+    workspace: WorkspaceDep, cursor: str | None = None, limit: Limit = 100
 ) -> JSONResponse:
     """List adapters by name."""
-    page = await services.catalog.list(cursor, limit)
+    page = await workspace.list(cursor, limit)
     adapters = [record.to_dict() for record in page.adapters]
     return JSONResponse({"adapters": adapters, "next_cursor": page.cursor})
 
 
-@router.get("/adapters/{name}", response_model=AdapterBody, responses=errors(AdapterNotFound))
-async def get_adapter(name: str, services: ServicesDep) -> JSONResponse:
+@router.get(
+    "/adapters/{name}",
+    response_model=AdapterBody,
+    responses=errors(AdapterNotFound),
+    dependencies=[Depends(Needs())],
+)
+async def get_adapter(name: str, workspace: WorkspaceDep) -> JSONResponse:
     """An adapter with its aliases and versions."""
-    return _body(await services.catalog.get(name))
+    return _body(await workspace.find(name))
 
 
 @router.get(
-    "/adapters/{name}/versions", response_model=VersionList, responses=errors(AdapterNotFound)
+    "/adapters/{name}/versions",
+    response_model=VersionList,
+    responses=errors(AdapterNotFound),
+    dependencies=[Depends(Needs())],
 )
-async def list_versions(name: str, services: ServicesDep) -> JSONResponse:
+async def list_versions(name: str, workspace: WorkspaceDep) -> JSONResponse:
     """An adapter's versions, the oldest first."""
-    record = await services.catalog.get(name)
+    record = await workspace.find(name)
     versions = [version.to_dict() for version in record.versions]
     return JSONResponse({"name": name, "versions": versions})
 
 
-@router.post("/adapters/{name}/promote", response_model=AdapterBody, responses=_MOVES)
-async def promote(name: str, body: PromoteRequest, services: ServicesDep) -> JSONResponse:
+@router.post(
+    "/adapters/{name}/promote",
+    response_model=AdapterBody,
+    responses=_MOVES,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.promote"))],
+)
+async def promote(name: str, body: PromoteRequest, workspace: WorkspaceDep) -> JSONResponse:
     """Let a version answer; it is loaded and tested first, and refused if it fails."""
-    return _body(await services.releases.promote(name, body.version, body.alias))
+    return _body(await workspace.releases.promote(name, body.version, body.alias))
 
 
-@router.post("/adapters/{name}/rollback", response_model=AdapterBody, responses=_MOVES)
+@router.post(
+    "/adapters/{name}/rollback",
+    response_model=AdapterBody,
+    responses=_MOVES,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.rollback"))],
+)
 async def rollback(
-    name: str, services: ServicesDep, body: RollbackRequest | None = None
+    name: str, workspace: WorkspaceDep, body: RollbackRequest | None = None
 ) -> JSONResponse:
     """Point an alias back at what it pointed at before."""
     alias = (body or RollbackRequest()).alias
-    return _body(await services.releases.rollback(name, alias))
+    return _body(await workspace.releases.rollback(name, alias))
 
 
-@router.put("/adapters/{name}/aliases/{alias}", response_model=AdapterBody, responses=_MOVES)
+@router.put(
+    "/adapters/{name}/aliases/{alias}",
+    response_model=AdapterBody,
+    responses=_MOVES,
+    dependencies=[Depends(Needs(Scope.ADMIN, action="alias.set"))],
+)
 async def set_alias(
-    name: str, alias: str, body: AliasRequest, services: ServicesDep
+    name: str, alias: str, body: AliasRequest, workspace: WorkspaceDep
 ) -> JSONResponse:
     """Point an alias at a version; the same as promote."""
-    return _body(await services.releases.promote(name, body.version, alias))
+    return _body(await workspace.releases.promote(name, body.version, alias))
 
 
 @router.delete(
     "/adapters/{name}/aliases/{alias}",
     status_code=204,
     responses=errors(AdapterNotFound, AliasNotFound),
+    dependencies=[Depends(Needs(Scope.ADMIN, action="alias.delete"))],
 )
-async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response:
+async def delete_alias(name: str, alias: str, workspace: WorkspaceDep) -> Response:
     """Remove an alias; the versions stay."""
-    await services.releases.delete_alias(name, alias)
+    await workspace.releases.delete_alias(name, alias)
     return Response(status_code=204)
 
 
@@ -105,10 +130,11 @@ async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response
     "/adapters/{ref}",
     status_code=204,
     responses=errors(AdapterNotFound, VersionNotFound, Conflict),
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.delete"))],
 )
-async def delete(ref: str, services: ServicesDep) -> Response:
+async def delete(ref: str, workspace: WorkspaceDep) -> Response:
     """Take an adapter (`name`) or one version of it (`name@3`) out of use for good."""
-    await services.releases.retire(parse_ref(ref))
+    await workspace.releases.retire(parse_ref(ref))
     return Response(status_code=204)
 
 

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
+from skhost.access.record import Scope
 from skhost.api.departure import unless_client_leaves
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.api.deps import CallerDep, Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.inputs import batch_of, options_of, refs_of
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
@@ -46,18 +47,23 @@ AdapterQuery = Annotated[
         *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
-    dependencies=[Depends(OnlyQuery("adapter"))],
+    dependencies=[Depends(Needs(Scope.CLASSIFY)), Depends(OnlyQuery("adapter"))],
 )
 async def classify(
-    request: Request, body: ClassifyRequest, services: ServicesDep, adapter: AdapterQuery
+    request: Request,
+    body: ClassifyRequest,
+    services: ServicesDep,
+    caller: CallerDep,
+    adapter: AdapterQuery,
 ) -> JSONResponse:
     """Classify texts with one adapter, or with several at once."""
-    refs = refs_of(adapter, services.settings)
+    refs = refs_of(adapter, services.settings, caller.tenant)
     batch = batch_of(body, services.settings)
     deadline = asyncio.get_running_loop().time() + services.settings.request_timeout_s
     answers = await unless_client_leaves(
         request, services.engine.classify(refs, batch.inputs, options_of(body), deadline)
     )
+    request.state.usage.tokens += sum(answer.num_tokens for answer in answers)
     request.state.timings_ms.update(answers[0].timings.to_ms())
     request.state.notes.update(
         adapter=",".join(f"{a.adapter}@{a.version}" for a in answers), items=len(batch.inputs)

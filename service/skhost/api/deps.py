@@ -2,11 +2,15 @@
 
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
+from skhost.access.record import Caller, Scope
+from skhost.api.audited import announce
 from skhost.api.errors import did_you_mean, shown
-from skhost.errors import InvalidRequest
+from skhost.errors import Forbidden, InvalidRequest
 from skhost.services import Services
+from skhost.workspaces import Workspace
 
 
 def services_of(request: Request) -> Services:
@@ -16,6 +20,66 @@ def services_of(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services_of)]
+
+
+async def caller_of(request: Request) -> Caller:
+    """Who sent the request, as the guard found out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+async def workspace_of(request: Request) -> Workspace:
+    """What the caller's tenant has; the tenant is the key's and never what a request says."""
+    return services_of(request).workspaces.of((await caller_of(request)).tenant)
+
+
+WorkspaceDep = Annotated[Workspace, Depends(workspace_of)]
+
+# Only tells OpenAPI of the header: the guard has read it by then.
+_BEARER = HTTPBearer(
+    auto_error=False, description="An API key (`skh_…`); none is needed while there are none."
+)
+
+
+class Needs:
+    """A dependency that refuses callers without one of these scopes; none: any caller will do.
+
+    Args:
+        action: what the audit log calls it, for routes that change something.
+        is_operators: only for the server's own tenant: what is told is about all of them.
+    """
+
+    def __init__(
+        self, *scopes: Scope, action: str | None = None, is_operators: bool = False
+    ) -> None:
+        self.scopes = scopes
+        self.action = action
+        self.is_operators = is_operators
+
+    async def __call__(
+        self, request: Request, _: Annotated[object, Security(_BEARER)] = None
+    ) -> None:
+        if self.action is not None:
+            announce(request, self.action)
+        caller: Caller | None = request.state.caller
+        if caller is None:  # the guard keeps this path open
+            return
+        if not caller.may(self.scopes):
+            names = " or ".join(self.scopes)
+            error = Forbidden(
+                f"this needs an API key with the scope {names}; {caller.who} has "
+                f"{', '.join(sorted(caller.scopes))}"
+            )
+            error.headers["WWW-Authenticate"] = (
+                f'Bearer realm="skhost", error="insufficient_scope", scope="{self.scopes[0]}"'
+            )
+            raise error
+        home = services_of(request).settings.tenant
+        if self.is_operators and caller.tenant != home:
+            raise Forbidden(f"this is for keys of the server's own tenant, {home}")
 
 
 class OnlyQuery:

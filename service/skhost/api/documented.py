@@ -3,12 +3,23 @@
 from typing import Any
 
 from skhost.api.schemas import ErrorBody
-from skhost.errors import Draining, InvalidRequest, ServiceError
+from skhost.errors import (
+    Draining,
+    Forbidden,
+    InvalidRequest,
+    RateLimited,
+    ServiceError,
+    Unauthorized,
+)
+
+_GENERAL = (Unauthorized, Forbidden, RateLimited, InvalidRequest, Draining)
 
 
 def errors(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """`responses=` for a route that may answer with these errors, and with the general ones."""
-    return only(*dict.fromkeys((*kinds, InvalidRequest, Draining)))
+    return only(
+        *dict.fromkeys((*kinds, Unauthorized, Forbidden, RateLimited, InvalidRequest, Draining))
+    )
 
 
 def only(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:

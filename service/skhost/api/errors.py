@@ -69,7 +69,7 @@ def error_response(
 
 def service_response(request_id: str, error: ServiceError) -> JSONResponse:
     """A domain error as a response, with `Retry-After` where it has one."""
-    headers = {}
+    headers = dict(error.headers)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return error_response(

@@ -1,7 +1,7 @@
 """From a checked body to what is classified, within the server's limits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from skhost.answers import ClassifyOptions
@@ -12,8 +12,8 @@ from skhost.settings import Settings
 from sktuning.data import TextInput
 
 
-def refs_of(adapter: str, settings: Settings) -> list[AdapterRef]:
-    """The adapters that a request names.
+def refs_of(adapter: str, settings: Settings, tenant: str | None = None) -> list[AdapterRef]:
+    """The adapters that a tenant's request names.
 
     Raises:
         InvalidRequest: none, too many, one twice, or a name that nothing can have.
@@ -22,7 +22,7 @@ def refs_of(adapter: str, settings: Settings) -> list[AdapterRef]:
     limit = settings.max_adapters_per_request
     if len(names) > limit:
         raise InvalidRequest(f"a request may name {limit} adapters, got {len(names)}")
-    refs = [parse_ref(name) for name in names]
+    refs = [replace(parse_ref(name), tenant=tenant) for name in names]
     if len(set(refs)) < len(refs):
         raise InvalidRequest(f"the same adapter is named twice in {adapter[:200]!r}")
     return refs

@@ -3,13 +3,14 @@
 from dataclasses import asdict
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from skhost.api.deps import ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, ServicesDep, WorkspaceDep
 from skhost.api.documented import only
-from skhost.errors import Draining, NotReady, RegistryUnavailable
-from skhost.services import Services
+from skhost.errors import Draining, Forbidden, NotReady, RegistryUnavailable, Unauthorized
+from skhost.workspaces import Workspace
 
 router = APIRouter(tags=["operations"])
 
@@ -25,7 +26,7 @@ async def readyz(services: ServicesDep) -> dict[str, Any]:
     """Whether a request could be answered now, proved by a forward.
 
     `degraded` lists what does not stand in the way of known adapters: a registry that does not
-    answer, or aliases whose new version cannot serve here.
+    answer, or that there are aliases whose new version cannot serve here.
     """
     services.check_not_draining()
     await services.engine.ready()
@@ -35,7 +36,11 @@ async def readyz(services: ServicesDep) -> dict[str, Any]:
 @router.get(
     "/metrics",
     response_class=Response,
-    responses={200: {"content": {"text/plain": {}}, "description": "Prometheus text format."}},
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Prometheus text format."},
+        **only(Unauthorized, Forbidden),
+    },
+    dependencies=[Depends(Needs(Scope.ADMIN, is_operators=True))],
 )
 async def metrics(services: ServicesDep) -> Response:
     """Metrics for Prometheus."""
@@ -43,23 +48,23 @@ async def metrics(services: ServicesDep) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/info")
-async def info(services: ServicesDep) -> dict[str, Any]:
+@router.get("/info", responses=only(Unauthorized), dependencies=[Depends(Needs())])
+async def info(services: ServicesDep, workspace: WorkspaceDep) -> dict[str, Any]:
     """What this server is: base, limits, capacity, what is resident, versions."""
     return {
         "base": services.base_facts(),
         "limits": services.limit_facts(),
         "residency": asdict(services.engine.residency.stats()),
-        "registry": asdict(services.engine.registry.stats()),
-        "workers": await _workers(services),
+        "registry": asdict(workspace.registry.stats()),
+        "workers": await _workers(workspace),
         "versions": services.versions(),
         "draining": services.drain.is_draining,
     }
 
 
-async def _workers(services: Services) -> list[dict[str, Any]] | None:
+async def _workers(workspace: Workspace) -> list[dict[str, Any]] | None:
     """The training workers that live; null when the registry does not say."""
     try:
-        return [worker.to_dict() for worker in await services.jobs.workers()]
+        return [worker.to_dict() for worker in await workspace.jobs.workers()]
     except RegistryUnavailable:
         return None

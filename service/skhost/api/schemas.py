@@ -178,6 +178,7 @@ class AdapterBody(BaseModel):
     """An adapter: its aliases and versions."""
 
     name: str
+    tenant: str = Field(description="Whose it is: the caller's, or `shared`.")
     revision: int
     aliases: dict[str, int]
     history: dict[str, list[int]] = Field(description="What each alias pointed at before.")

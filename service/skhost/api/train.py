@@ -10,7 +10,9 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.audited import note
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.form import receive_form
 from skhost.api.schemas import JobBody, JobPage
@@ -47,16 +49,21 @@ Limit = Annotated[int, Query(ge=1, le=200)]
         *(RegistryUnavailable, StoreUnavailable),
     ),
     openapi_extra=train_form_docs(),
-    dependencies=[Depends(OnlyQuery())],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.create")), Depends(OnlyQuery())],
 )
 async def train(
-    request: Request, services: ServicesDep, idempotency_key: IdempotencyKey = None
+    request: Request,
+    services: ServicesDep,
+    workspace: WorkspaceDep,
+    idempotency_key: IdempotencyKey = None,
 ) -> JSONResponse:
     """Check an uploaded file and queue a training on it."""
     limit = services.settings.max_upload_bytes
     async with receive_form(request, services.settings.data_dir / "incoming", FILES, limit) as form:
         order = parse_train_form(form)
-        job = await services.admission.submit(order, idempotency_key)
+        note(request, order.name)
+        job = await workspace.admission.submit(order, idempotency_key)
+        note(request, order.name, job=job.id)
     return JSONResponse(job_body(job), status_code=202, headers={"Location": f"/train/{job.id}"})
 
 
@@ -64,58 +71,70 @@ async def train(
     "/train",
     response_model=JobPage,
     responses=errors(RegistryUnavailable),
-    dependencies=[Depends(OnlyQuery("cursor", "limit", "state", "name"))],
+    dependencies=[
+        Depends(Needs(Scope.TRAIN)),
+        Depends(OnlyQuery("cursor", "limit", "state", "name")),
+    ],
 )
 async def list_jobs(
-    services: ServicesDep,
+    workspace: WorkspaceDep,
     cursor: Cursor = None,
     limit: Limit = 50,
     state: JobState | None = None,
     name: str | None = None,
 ) -> JSONResponse:
     """List training jobs, newest first."""
-    page = await services.jobs.list(cursor=cursor, limit=limit, state=state, name=name)
+    page = await workspace.jobs.list(cursor=cursor, limit=limit, state=state, name=name)
     return JSONResponse({"jobs": [job_body(job) for job in page.jobs], "next_cursor": page.cursor})
 
 
-@router.get("/train/{job_id}", response_model=JobBody, responses=errors(JobNotFound))
-async def get_job(job_id: str, services: ServicesDep) -> JSONResponse:
+@router.get(
+    "/train/{job_id}",
+    response_model=JobBody,
+    responses=errors(JobNotFound),
+    dependencies=[Depends(Needs(Scope.TRAIN))],
+)
+async def get_job(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     """A training job as it is now."""
-    return JSONResponse(job_body(await services.jobs.get(job_id)))
+    return JSONResponse(job_body(await workspace.jobs.get(job_id)))
 
 
 @router.post(
     "/train/{job_id}/cancel",
     response_model=JobBody,
     responses=errors(JobNotFound, JobStateConflict),
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.cancel"))],
 )
-async def cancel(job_id: str, services: ServicesDep) -> JSONResponse:
+async def cancel(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     """Ask a job to stop; its checkpoint stays, so it can be resumed."""
-    return JSONResponse(job_body(await services.jobs.cancel(job_id)))
+    return JSONResponse(job_body(await workspace.jobs.cancel(job_id)))
 
 
 @router.post(
     "/train/{job_id}/resume",
     response_model=JobBody,
     responses=errors(JobNotFound, JobStateConflict, JobInProgress),
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.resume"))],
 )
-async def resume(job_id: str, services: ServicesDep) -> JSONResponse:
+async def resume(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     """Let a job that failed or was cancelled go on from its checkpoint."""
-    return JSONResponse(job_body(await services.jobs.resume(job_id)))
+    return JSONResponse(job_body(await workspace.jobs.resume(job_id)))
 
 
 @router.get(
     "/train/{job_id}/events",
     response_class=EventSourceResponse,
     responses=errors(JobNotFound),
+    dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def events(
     job_id: str,
     services: ServicesDep,
+    workspace: WorkspaceDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventSourceResponse:
     """A job's events as they happen, from the first; ends when the job has ended."""
-    stream = services.jobs.events(job_id, last_event_id)
+    stream = workspace.jobs.events(job_id, last_event_id)
     # The first event is awaited here, so that an unknown job or id is still a proper error.
     first = await anext(stream, None)
     stopping = anyio.Event()  # set when the server shuts down

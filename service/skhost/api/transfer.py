@@ -6,7 +6,8 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
-from skhost.api.deps import OnlyQuery, ServicesDep
+from skhost.access.record import Scope
+from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import Version
 from skhost.errors import (
@@ -48,17 +49,19 @@ _BODY_DOCS = {
             *(Conflict, BaseIncompatible),
         ),
     },
-    dependencies=[Depends(OnlyQuery("format"))],
+    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery("format"))],
 )
 async def export(
     ref: str,
-    services: ServicesDep,
+    workspace: WorkspaceDep,
     form: Annotated[
         Form, Query(alias="format", description="`peft` makes a checkpoint that PEFT loads.")
     ] = Form.ARTIFACT,
 ) -> FileResponse:
     """An adapter as an archive: `name`, `name@3` or `name@alias`."""
-    parcel = await services.transfer.export(parse_ref(ref), form)
+    asked = parse_ref(ref)
+    transfer = workspace.exports(await workspace.find(asked.name))
+    parcel = await transfer.export(asked, form)
     suffix = "" if form is Form.ARTIFACT else f"-{form}"
     return FileResponse(
         parcel.path,
@@ -75,12 +78,16 @@ async def export(
     response_model=Version,
     responses=errors(ArtifactRefused, BaseIncompatible, PayloadTooLarge),
     openapi_extra=_BODY_DOCS,
-    dependencies=[Depends(OnlyQuery("promote", "labels", "task", "pairs"))],
+    dependencies=[
+        Depends(Needs(Scope.TRAIN, action="adapter.import")),
+        Depends(OnlyQuery("promote", "labels", "task", "pairs")),
+    ],
 )
 async def import_archive(
     name: str,
     request: Request,
     services: ServicesDep,
+    workspace: WorkspaceDep,
     promote: Annotated[
         bool | None, Query(description="Let it answer; by default only a new adapter does.")
     ] = None,
@@ -98,7 +105,7 @@ async def import_archive(
     check_name(name)
     options = ImportOptions(parse_labels(labels), task, pairs)
     limit = services.settings.max_artifact_bytes
-    async with services.transfer.receive(request.stream(), limit) as archive:
-        record = await services.transfer.publish(name, archive, promote, options)
+    async with workspace.transfer.receive(request.stream(), limit) as archive:
+        record = await workspace.transfer.publish(name, archive, promote, options)
     location = f"/adapters/{name}/versions"
     return JSONResponse(record.to_dict(), status_code=201, headers={"Location": location})

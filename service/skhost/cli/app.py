@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from skhost.cli import adapters, jobs, serve
+from skhost.cli import adapters, jobs, keys, serve
 from skhost.cli.classify import classify
 from skhost.cli.fit import fit
 from skhost.cli.session import AsJson, Globals, Url, write_json
@@ -30,6 +30,7 @@ def build() -> Callable[..., Any]:
     app.command(rich_help_panel=SERVER)(serve.serve)
     app.command(rich_help_panel=SERVER)(serve.worker)
     app.command(rich_help_panel=SERVER)(fit)
+    app.add_typer(keys.group(), name="keys", rich_help_panel=SERVER)
     app.command(rich_help_panel=CLIENT)(train)
     app.command(rich_help_panel=CLIENT)(classify)
     app.add_typer(adapters.group(), name="adapters", rich_help_panel=CLIENT)

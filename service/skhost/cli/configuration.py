@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from skhost.cli.session import URL_VARIABLE, CommandError
+from skhost.cli.session import CLIENT_VARIABLES, CommandError
 from skhost.settings import PREFIX, Settings, check_environment
+
+_SECRET = frozenset({"admin_key"})  # never in a message
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -29,7 +31,7 @@ def refuse_unknown_names(environ: dict[str, str]) -> None:
     Raises:
         CommandError: names the variables, each with the setting it may have meant.
     """
-    unknown = [name for name in check_environment(environ) if name != URL_VARIABLE]
+    unknown = [name for name in check_environment(environ) if name not in CLIENT_VARIABLES]
     if unknown:
         hints = ", ".join(name + _near(name) for name in unknown)
         raise CommandError(f"unknown setting in the environment: {hints}", exit_code=2)
@@ -44,5 +46,6 @@ def _near(name: str) -> str:
 def _problem(error: Any) -> str:
     where = f"{PREFIX}{error['loc'][0]}".upper() + ": " if error["loc"] else ""
     message = str(error["msg"]).removeprefix("Value error, ")
-    seen = f", got {str(error['input'])[:80]!r}" if error["loc"] else ""
+    is_shown = error["loc"] and error["loc"][0] not in _SECRET
+    seen = f", got {str(error['input'])[:80]!r}" if is_shown else ""
     return f"{where}{message[:1].lower()}{message[1:]}{seen}"

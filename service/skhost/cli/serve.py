@@ -52,6 +52,7 @@ def up(
         host=host, port=port, data_dir=data_dir, redis_url=redis_url, base=base, device=device
     )
     _prepare(settings, None)
+    _check_has_keys(settings)
     with _bind(settings) as listener:
         _announce(ctx, server.url_of(listener), settings, as_json)
         _supervise(settings, listener)
@@ -91,6 +92,7 @@ def serve(
     from skhost import server
 
     if fd is None:
+        _check_has_keys(settings)
         listener = _bind(settings)
         _announce(ctx, server.url_of(listener), settings, as_json)
     else:
@@ -137,6 +139,15 @@ def _prepare(settings: "Settings", parent: int | None) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"cannot use data directory {settings.data_dir}: {error}") from error
+
+
+def _check_has_keys(settings: "Settings") -> None:
+    from skhost.access.entrance import KeysNeeded, check_has_keys
+
+    try:
+        asyncio.run(check_has_keys(settings))
+    except KeysNeeded as error:
+        raise CommandError(error.message, exit_code=2) from error
 
 
 def _bind(settings: "Settings") -> socket.socket:

@@ -1,6 +1,7 @@
 """What every client command has: where the server is, and how results are shown."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from skhost.client import Client
 
 URL_VARIABLE = "SKHOST_URL"
+KEY_VARIABLE = "SKHOST_API_KEY"  # only there: a command line can be read by all
+CLIENT_VARIABLES = frozenset({URL_VARIABLE, KEY_VARIABLE})
 DEFAULT_URL = "http://127.0.0.1:8080"
 
 Url = Annotated[
@@ -67,7 +70,8 @@ def session(ctx: typer.Context, url: str | None, as_json: bool) -> Iterator[Sess
 
     given = ctx.find_root().obj
     assert isinstance(given, Globals)
-    with Client(url or given.url or DEFAULT_URL) as client:
+    key = os.environ.get(KEY_VARIABLE) or None
+    with Client(url or given.url or DEFAULT_URL, api_key=key) as client:
         yield Session(client, as_json or given.as_json, Console(), Console(stderr=True))
 
 

@@ -18,7 +18,7 @@ from skhost.jobs.ledger import Ledger, Write
 from skhost.jobs.queue import LEASE_S, client_beside, training_queue
 from skhost.jobs.record import RESUMABLE, TERMINAL, WORKING, Job, JobState
 from skhost.jobs.request import TrainRequest, Upload
-from skhost.keys import WORKER_TTL_S, Keys
+from skhost.keys import WORKER_TTL_S, CommonKeys, Keys
 
 WAITING: Final = (
     "no worker is running, so the job waits for one; start one with `skhost worker` "
@@ -37,7 +37,7 @@ class WorkerStatus:
     pid: int
     started_at: float
     heartbeat_at: float
-    job: str | None  # id of the job it works on
+    job: str | None  # id of the job it works on, if it is the tenant's
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -197,8 +197,8 @@ class Jobs:
             yield event
 
     async def workers(self) -> tuple[WorkerStatus, ...]:
-        """Workers that were heard of lately, the oldest first."""
-        key = self._keys.workers()
+        """Workers that were heard of lately, the oldest first; all tenants share them."""
+        key = CommonKeys().workers()
         with registry_errors():
             await self._redis.zremrangebyscore(key, "-inf", time() - WORKER_TTL_S)
             alive: Any = await self._redis.zrange(key, 0, -1, withscores=True)
@@ -207,16 +207,17 @@ class Jobs:
         return tuple(sorted(living, key=lambda worker: worker.started_at))
 
     async def _worker(self, name: str, heartbeat_at: float) -> WorkerStatus | None:
-        stored: Any = await self._redis.hgetall(self._keys.worker(name))
+        stored: Any = await self._redis.hgetall(CommonKeys().worker(name))
         if not stored:
             return None
+        is_ours = stored.get("tenant") == self._keys.tenant
         return WorkerStatus(
             id=name,
             host=stored["host"],
             pid=int(stored["pid"]),
             started_at=float(stored["started_at"]),
             heartbeat_at=heartbeat_at,
-            job=stored.get("job") or None,
+            job=(stored.get("job") or None) if is_ours else None,
         )
 
     async def _get_or_forget(self, job_id: str) -> Job | None:

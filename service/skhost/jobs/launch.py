@@ -20,6 +20,7 @@ from rq.job import Job as Entry
 
 from skhost import processors
 from skhost.jobs.queue import CARRY_ON
+from skhost.keys import tenant_of_queue
 from skhost.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,8 @@ class Launcher:
     program: tuple[str, ...]
     environment: Mapping[str, str]
 
-    def run(self, job_id: str, dispatch: int, worker: str) -> Retry | None:
-        """Train in a process of its own; returns what RQ shall do with the entry.
+    def run(self, tenant: str, job_id: str, dispatch: int, worker: str) -> Retry | None:
+        """Train a tenant's job in a process of its own; returns what RQ shall do with the entry.
 
         Raises:
             TrainingProcessDied: it was killed or crashed; RQ brings the entry again at once.
@@ -55,7 +56,9 @@ class Launcher:
         # is not inherited by the process that it starts.
         signal.signal(signal.SIGTERM, _outlive)
         command = [*self.program, job_id, str(dispatch), worker, str(os.getpid())]
-        with subprocess.Popen(command, env=dict(self.environment)) as process:
+        with subprocess.Popen(
+            command, env={**self.environment, f"{PREFIX}TENANT": tenant}
+        ) as process:
             code = process.wait()
         if code == 0:
             return None
@@ -70,14 +73,15 @@ def entry_class(launcher: Launcher, worker: str) -> type[Entry]:
     class TrainingEntry(Entry):  # type: ignore[misc]  # rq is not followed
         def perform(self) -> Any:
             job_id, dispatch = self.args
-            return launcher.run(str(job_id), int(dispatch), worker)
+            tenant = tenant_of_queue(self.origin)
+            return launcher.run(tenant, str(job_id), int(dispatch), worker)
 
     return TrainingEntry
 
 
 def training_environment(settings: Settings) -> dict[str, str]:
     """This process' environment, with the settings as they are now and a cap on threads."""
-    values = settings.model_dump(mode="json", exclude_none=True)
+    values = settings.model_dump(mode="json", exclude_none=True, exclude={"admin_key"})
     ours = {f"{PREFIX}{name}".upper(): _text(value) for name, value in values.items()}
     kept = {n: v for n, v in os.environ.items() if not n.upper().startswith(PREFIX)}
     threads = settings.worker_threads or processors.available()

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from time import time
 from typing import Any, Final
@@ -30,11 +31,11 @@ def sweep(client: Redis, keys: Keys, queue: TrainingQueue) -> list[str]:
     return [job_id.decode() for job_id in found if _sweep_one(client, keys, queue, job_id.decode())]
 
 
-def clear_folders(client: Redis, keys: Keys, data_dir: Path) -> None:
+def clear_folders(client: Redis, tenants: Sequence[Keys], data_dir: Path) -> None:
     """Remove local checkpoints and work files of jobs that have succeeded or are forgotten."""
     for folder in (*data_dir.glob("checkpoints/*/"), *data_dir.glob("training/*/")):
-        state: Any = client.hget(keys.job(folder.name), "state")
-        if state is None or state.decode() == JobState.SUCCEEDED:
+        states: list[Any] = [client.hget(keys.job(folder.name), "state") for keys in tenants]
+        if all(state is None or state.decode() == JobState.SUCCEEDED for state in states):
             shutil.rmtree(folder, ignore_errors=True)
             folder.with_name(f"{folder.name}.token").unlink(missing_ok=True)
 

@@ -22,7 +22,7 @@ def classify(http: httpx.Client, adapter: str, **body: Any) -> dict[str, Any]:
 
 def test_a_text_gets_the_logits_of_its_adapter(http: httpx.Client, live: LiveServer) -> None:
     answer = classify(http, "mood", text=TEXTS[0], scores="logit")
-    record = live.await_(live.services.catalog.get("mood")).select()
+    record = live.await_(live.services.home.catalog.get("mood")).select()
     adapter = live.await_(_resident(live, record))
     row = live.services.engine.classifier.encoder.encode([TextInput(TEXTS[0])], adapter.config)[0]
     expected = live.services.engine.classifier.logits([(row, adapter)])[0]  # type: ignore[list-item]

@@ -97,7 +97,7 @@ def test_a_client_that_leaves_is_dropped_before_it_costs_anything(serve: Serve) 
         with held_device(live):
             with socket.create_connection((host, int(port))) as leaver:
                 head = (
-                    "POST /classify?adapter=mood HTTP/1.1\r\nHost: x\r\n"
+                    f"POST /classify?adapter=mood HTTP/1.1\r\nHost: {host}:{port}\r\n"
                     f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
                 )
                 leaver.sendall(head.encode() + body)

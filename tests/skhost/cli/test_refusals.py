@@ -32,6 +32,11 @@ from skhost.server import bind
         ),
         (["serve", "--port", "70000"], 2, "SKHOST_PORT: input should be less than or equal to"),
         (["serve", "--host", "0.0.0.0"], 2, "SKHOST_ALLOW_REMOTE=true"),
+        (["keys", "create"], 2, "Missing option '--scope'"),
+        (["keys", "create", "--scope", "root"], 2, "'root' is not one of"),
+        (["keys", "create", "--scope", "train", "--tenant", "A"], 2, "SKHOST_TENANT: "),
+        (["keys", "create", "--scope", "train", "--tokens", "9"], 2, "looks like 600/minute"),
+        (["keys", "revoke", "nobody"], 1, "there is no key 'nobody'"),
         (["serve", "--host", "203.0.113.1"], 2, "can be reached from outside"),
         (["up", "--data-dir", "/proc/none"], 1, "cannot use data directory /proc/none"),
     ],
@@ -42,8 +47,10 @@ def test_one_line_says_what_is_wrong(
     arguments: list[str],
     code: int,
     message: str,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("SKHOST_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("SKHOST_DATA_DIR", str(tmp_path))
     answer = skhost(*arguments)
     assert answer.code == code
     assert answer.out == ""

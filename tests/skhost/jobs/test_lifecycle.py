@@ -7,7 +7,7 @@ from training_jobs import Workers, at_step, collected, reached, until
 from skhost.errors import JobInProgress, JobNotFound, JobStateConflict, RegistryUnavailable
 from skhost.jobs import Jobs, JobState, TrainRequest, Upload
 from skhost.jobs.record import TERMINAL
-from skhost.keys import Keys
+from skhost.keys import CommonKeys, Keys
 
 pytestmark = pytest.mark.anyio
 
@@ -178,6 +178,21 @@ async def test_a_job_without_a_worker_waits_and_says_so(jobs: Jobs, workers: Wor
     worker.terminate()
     worker.wait(5)
     assert await jobs.workers() == ()
+
+
+async def test_a_worker_serves_every_tenant(
+    redis_client: Redis, jobs: Jobs, workers: Workers
+) -> None:
+    acme, late = (Jobs(redis_client, Keys(tenant)) for tenant in ("acme", "late"))
+    await redis_client.hset(CommonKeys().tenants(), "acme", "{}")
+    workers.start()
+    submitted = [(each, await each.submit("a", TrainRequest(), UPLOADS)) for each in (jobs, acme)]
+    await redis_client.hset(CommonKeys().tenants(), "late", "{}")  # a worker is running by now
+    submitted.append((late, await late.submit("a", TrainRequest(), UPLOADS)))
+    for each, job in submitted:
+        await reached(each, job.id, JobState.SUCCEEDED, within_s=60)
+    with pytest.raises(JobNotFound):
+        await jobs.get(submitted[1][1].id)
 
 
 async def test_jobs_are_listed_in_pages(jobs: Jobs) -> None:

@@ -99,8 +99,7 @@ podAffinity:
   value: "0.0.0.0"
 - name: SKHOST_PORT
   value: "8080"
-- name: SKHOST_ALLOW_REMOTE
-  value: "true"
+{{- include "skhost.authEnv" (list $top (index . 1)) }}
 - name: SKHOST_DATA_DIR
   value: /data
 - name: SKHOST_DRAIN_TIMEOUT_S
@@ -142,6 +141,25 @@ podAffinity:
     resourceFieldRef:
       resource: limits.cpu
       divisor: "1"
+{{- end }}
+{{- end }}
+
+{{/* Only the server asks for keys. */}}
+{{- define "skhost.authEnv" -}}
+{{- $top := index . 0 -}}
+{{- if not $top.Values.auth.enabled }}
+- name: SKHOST_ALLOW_REMOTE
+  value: "true"
+{{- else if eq (index . 1) "api" }}
+- name: SKHOST_REQUIRE_KEYS
+  value: "true"
+{{- with $top.Values.auth.existingSecret }}
+- name: SKHOST_ADMIN_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ . }}
+      key: {{ $top.Values.auth.existingSecretKey }}
+{{- end }}
 {{- end }}
 {{- end }}
 

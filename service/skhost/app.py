@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from skhost import __version__
 from skhost.admission import Admission
-from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
+from skhost.api import adapters, classify, create, docs, errors, ops, stream, train, transfer
 from skhost.api.envelope import Envelope
 from skhost.api.limits import BodyLimit
 from skhost.background import end
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.drain = drain
     app.state.failure = None
-    for module in (classify, train, adapters, create, transfer, ops, docs):
+    for module in (classify, stream, train, adapters, create, transfer, ops, docs):
         app.include_router(module.router)
     errors.install(app)
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
@@ -80,8 +80,13 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def body_limit(path: str, settings: Settings) -> int:
-    """Bytes that a request to `path` may have; files have limits of their own besides."""
+def body_limit(path: str, settings: Settings) -> int | None:
+    """Bytes that a request to `path` may have; files have limits of their own besides.
+
+    None: a stream of any length, of which little is held at once.
+    """
+    if path == "/classify/stream":
+        return None
     if path == "/train":
         return 2 * settings.max_upload_bytes + FORM_OVERHEAD_BYTES
     if path.endswith("/import"):

@@ -62,9 +62,9 @@ def batch_of(body: ClassifyRequest, settings: Settings) -> Batch:
             f"a request may have {limit} texts, got {len(inputs)}; send them in several requests",
             details={"max_items": limit, "items": len(inputs)},
         )
-    sizes = [_size(item) for item in inputs]
+    sizes = [size_of(item) for item in inputs]
     longest = settings.max_text_chars
-    refused = {i: _too_long(size, longest) for i, size in enumerate(sizes) if size > longest}
+    refused = {i: too_long(size, longest) for i, size in enumerate(sizes) if size > longest}
     if len(refused) == len(inputs):
         raise InvalidRequest(refused[0]["error"]["message"], details={"max_text_chars": longest})
     return Batch([item for i, item in enumerate(inputs) if i not in refused], refused)
@@ -80,11 +80,13 @@ def _inputs(body: ClassifyRequest) -> list[TextInput]:
     return [TextInput(tokens=tuple(words)) for words in body.tokens or ()]
 
 
-def _size(item: TextInput) -> int:
+def size_of(item: TextInput) -> int:
+    """Characters of an input, all its parts together."""
     words = item.tokens or ()
     return len(item.text) + len(item.text_pair or "") + sum(map(len, words)) + len(words)
 
 
-def _too_long(size: int, limit: int) -> dict[str, Any]:
+def too_long(size: int, limit: int) -> dict[str, Any]:
+    """The item of an input of `size` characters."""
     message = f"the text has {size:,} characters; at most {limit:,} are read: send it in parts"
     return {"error": {"code": "input_too_long", "message": message}}

@@ -1,6 +1,7 @@
 """POST /classify/stream over HTTP: rows and answers at the same time, and every way to end."""
 
 import asyncio
+import http.client
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -131,6 +132,8 @@ def test_an_empty_body_has_an_end_and_no_rows(http: httpx.Client) -> None:
         ("adapter=a,b", 422, "invalid_request", "a,b"),
         ("", 422, "invalid_request", "adapter is required"),
         ("adapter=mood&topk=1", 422, "invalid_request", "did you mean 'top_k'"),
+        ("adapter=mood&priority=high", 422, "invalid_request", "priority: "),
+        ("adapter=mood&timeout_s=31", 422, "invalid_request", "timeout_s may be 30 at most here"),
         ("adapter=mood&top_k=0", 422, "invalid_request", "top_k"),
         ("adapter=mood&max_risk=0.1", 422, "invalid_request", "no risk levels"),
     ],
@@ -149,6 +152,14 @@ def test_answers_come_while_the_request_is_still_being_sent(live: LiveServer) ->
             assert talk.take()["line"] == number
         talk.finish()
         assert talk.rest() == [{"end": {"rows": 5, "errors": 0, "tokens": 15}}]
+
+
+def test_every_row_has_the_time_that_the_client_gives_it(live: LiveServer) -> None:
+    with held_device(live), conversation(live.url, query="&timeout_s=0.2") as talk:
+        talk.send({"text": "good"})
+        answer = talk.answer
+        assert answer.status == 504
+        assert json.loads(answer.read())["error"]["code"] == "deadline_exceeded"
 
 
 @contextmanager
@@ -210,8 +221,12 @@ def test_a_client_that_takes_nothing_for_long_is_let_go(
         server(tiny_bert_folder, tmp_path, stream_idle_s=1.0) as live,
         conversation(live.url) as talk,
     ):
-        sent_until_refused(talk, row, ConnectionError)
+        talk.socket.settimeout(3.0)
+        sent_until_refused(talk, row, OSError)
         wait_until(lambda: active(live) == 0)
+        assert [each.pins for each in live.services.engine.residency.residents()] == [0]
+        with pytest.raises((http.client.IncompleteRead, ConnectionError)):  # there is no end
+            talk.answer.read()
 
 
 def test_a_client_that_sends_nothing_for_long_gets_an_end(
@@ -265,7 +280,7 @@ def test_a_row_whose_time_is_up_ends_the_stream_and_says_so(
     tiny_bert_folder: Path, tmp_path: Path
 ) -> None:
     with (
-        server(tiny_bert_folder, tmp_path, request_timeout_s=0.5) as live,
+        server(tiny_bert_folder, tmp_path, request_timeout_s=3) as live,
         conversation(live.url) as talk,
     ):
         talk.send({"text": "good"})

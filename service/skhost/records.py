@@ -86,6 +86,7 @@ class AdapterRecord:
     versions: tuple[VersionRecord, ...]  # by number, retired ones too
     revision: int
     history: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # newest first
+    is_pinned: bool = False  # what its aliases point at stays in memory
 
     def select(self, selector: int | str | None = None) -> VersionRecord:
         """The version of this number or alias; of the default alias without one.
@@ -108,6 +109,7 @@ class AdapterRecord:
             "revision": self.revision,
             "aliases": dict(self.aliases),
             "history": {alias: list(versions) for alias, versions in self.history.items()},
+            "pinned": self.is_pinned,
             "versions": [version.to_dict() for version in self.versions],
         }
 
@@ -134,6 +136,7 @@ def read_adapter(
             for alias, past in _under("history:", fields)
             if past
         },
+        is_pinned="pinned" in fields,
     )
 
 

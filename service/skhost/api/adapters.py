@@ -101,6 +101,22 @@ async def delete_alias(name: str, alias: str, services: ServicesDep) -> Response
     return Response(status_code=204)
 
 
+@router.put(
+    "/adapters/{name}/pin", response_model=AdapterBody, responses=errors(AdapterNotFound, Conflict)
+)
+async def pin(name: str, services: ServicesDep) -> JSONResponse:
+    """Keep what the adapter's aliases point at in memory, on every server, now and later."""
+    return _body(await services.releases.pin(name, is_pinned=True))
+
+
+@router.delete(
+    "/adapters/{name}/pin", response_model=AdapterBody, responses=errors(AdapterNotFound)
+)
+async def unpin(name: str, services: ServicesDep) -> JSONResponse:
+    """Let an adapter come and go with its use, as all others."""
+    return _body(await services.releases.pin(name, is_pinned=False))
+
+
 @router.delete(
     "/adapters/{ref}",
     status_code=204,

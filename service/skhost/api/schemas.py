@@ -210,6 +210,7 @@ class AdapterBody(BaseModel):
     revision: int
     aliases: dict[str, int]
     history: dict[str, list[int]] = Field(description="What each alias pointed at before.")
+    pinned: bool = Field(description="Whether what its aliases point at stays in memory.")
     versions: list[Version]
 
 

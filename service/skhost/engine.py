@@ -20,6 +20,7 @@ from skhost.records import VersionRecord
 from skhost.registry import Registry
 from skhost.residency import Residency
 from skhost.runner import Runner
+from skhost.schedule import Schedule
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, Task
@@ -83,12 +84,9 @@ class Engine:
         refs: Sequence[AdapterRef],
         inputs: Sequence[TextInput],
         options: ClassifyOptions,
-        deadline: float,
+        schedule: Schedule,
     ) -> list[AdapterAnswer]:
         """Every adapter's answer to every input.
-
-        Args:
-            deadline: the event loop's time by which the answers are of use.
 
         Raises:
             AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
@@ -100,10 +98,10 @@ class Engine:
         """
         if not refs or not inputs:
             raise InvalidRequest("name at least one adapter and send at least one text")
-        async with self._in_time(deadline):
+        async with self._in_time(schedule.deadline):
             clock = _Clock()
             async with self.pinned(refs, options) as pinned:
-                return await self._answers(pinned, inputs, options, deadline, clock.lap())
+                return await self._answers(pinned, inputs, options, schedule, clock.lap())
 
     @asynccontextmanager
     async def pinned(
@@ -125,11 +123,11 @@ class Engine:
         pinned: Sequence[Pinned],
         inputs: Sequence[TextInput],
         options: ClassifyOptions,
-        deadline: float,
+        schedule: Schedule,
     ) -> list[AdapterAnswer]:
         """As `classify`, with versions that somebody holds."""
-        async with self._in_time(deadline):
-            return await self._answers(pinned, inputs, options, deadline, 0.0)
+        async with self._in_time(schedule.deadline):
+            return await self._answers(pinned, inputs, options, schedule, 0.0)
 
     async def ready(self, timeout_s: float = 5.0) -> None:
         """Return if a request could be answered now; runs a real forward.
@@ -186,14 +184,14 @@ class Engine:
         pinned: Sequence[Pinned],
         inputs: Sequence[TextInput],
         options: ClassifyOptions,
-        deadline: float,
+        schedule: Schedule,
         pin_s: float,
     ) -> list[AdapterAnswer]:
         clock = _Clock()
         encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
         tokenise_s = clock.lap()
         parts = [
-            self._part(record, adapter, rows, deadline)
+            self._part(record, adapter, rows, schedule)
             for (record, adapter), rows in zip(pinned, encoded, strict=True)
         ]
         done = await self._run([work for part in parts for work in part.works if work])
@@ -250,7 +248,7 @@ class Engine:
         return (*kind, config.adds_special_tokens, limit)
 
     def _part(
-        self, record: VersionRecord, adapter: Adapter, encoded: Encoded, deadline: float
+        self, record: VersionRecord, adapter: Adapter, encoded: Encoded, schedule: Schedule
     ) -> _Part:
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -259,9 +257,10 @@ class Engine:
                 payload=(row, adapter),
                 queue=record.name,
                 cost=self.classifier.cost(row, adapter),
-                deadline=deadline,
+                deadline=schedule.deadline,
                 submitted_at=now,
                 future=loop.create_future(),
+                priority=schedule.priority,
             )
             if isinstance(row, EncodedRow)
             else None

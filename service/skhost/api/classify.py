@@ -1,6 +1,5 @@
 """POST /classify: texts in, each adapter's answers out."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,7 +8,14 @@ from fastapi.responses import JSONResponse
 from skhost.api.departure import unless_client_leaves
 from skhost.api.deps import OnlyQuery, ServicesDep
 from skhost.api.documented import errors
-from skhost.api.inputs import batch_of, options_of, refs_of
+from skhost.api.inputs import (
+    PriorityQuery,
+    TimeoutQuery,
+    batch_of,
+    options_of,
+    refs_of,
+    schedule_of,
+)
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
 from skhost.errors import (
     AdapterNotFound,
@@ -24,6 +30,7 @@ from skhost.errors import (
     StoreUnavailable,
     VersionNotFound,
 )
+from skhost.schedule import Priority
 
 router = APIRouter(tags=["classify"])
 
@@ -46,17 +53,22 @@ AdapterQuery = Annotated[
         *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
-    dependencies=[Depends(OnlyQuery("adapter"))],
+    dependencies=[Depends(OnlyQuery("adapter", "priority", "timeout_s"))],
 )
 async def classify(
-    request: Request, body: ClassifyRequest, services: ServicesDep, adapter: AdapterQuery
+    request: Request,
+    body: ClassifyRequest,
+    services: ServicesDep,
+    adapter: AdapterQuery,
+    priority: PriorityQuery = Priority.INTERACTIVE,
+    timeout_s: TimeoutQuery = None,
 ) -> JSONResponse:
     """Classify texts with one adapter, or with several at once."""
     refs = refs_of(adapter, services.settings)
     batch = batch_of(body, services.settings)
-    deadline = asyncio.get_running_loop().time() + services.settings.request_timeout_s
+    schedule = schedule_of(priority, timeout_s, services.settings)
     answers = await unless_client_leaves(
-        request, services.engine.classify(refs, batch.inputs, options_of(body), deadline)
+        request, services.engine.classify(refs, batch.inputs, options_of(body), schedule)
     )
     request.state.timings_ms.update(answers[0].timings.to_ms())
     request.state.notes.update(

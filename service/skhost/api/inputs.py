@@ -1,15 +1,35 @@
 """From a checked body to what is classified, within the server's limits."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Query
 
 from skhost.answers import ClassifyOptions
 from skhost.api.schemas import ClassifyRequest
 from skhost.errors import InvalidRequest
 from skhost.names import AdapterRef, parse_ref
+from skhost.schedule import Priority, Schedule
 from skhost.settings import Settings
 from sktuning.data import TextInput
+
+PriorityQuery = Annotated[
+    Priority,
+    Query(
+        description="`batch` takes what `interactive` leaves, and a ninth of a busy server; "
+        "a full queue refuses it first."
+    ),
+]
+TimeoutQuery = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        description="Seconds after which an answer is of no use any more; what has not been "
+        "computed by then will not be. At most the server's own limit.",
+    ),
+]
 
 
 def refs_of(adapter: str, settings: Settings) -> list[AdapterRef]:
@@ -31,6 +51,18 @@ def refs_of(adapter: str, settings: Settings) -> list[AdapterRef]:
 def options_of(body: ClassifyRequest) -> ClassifyOptions:
     """How a body wants its answers."""
     return ClassifyOptions(body.top_k, body.threshold, body.scores, body.truncate, body.max_risk)
+
+
+def schedule_of(priority: Priority, timeout_s: float | None, settings: Settings) -> Schedule:
+    """When work that is asked for now is to be done.
+
+    Raises:
+        InvalidRequest: it wants more time than the server gives.
+    """
+    longest = settings.request_timeout_s
+    if timeout_s is not None and timeout_s > longest:
+        raise InvalidRequest(f"timeout_s may be {longest:g} at most here, got {timeout_s:g}")
+    return Schedule(asyncio.get_running_loop().time() + (timeout_s or longest), priority)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -19,6 +19,7 @@ from skhost.api.departure import unless_left
 from skhost.api.deps import OnlyQuery, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.errors import translate
+from skhost.api.inputs import PriorityQuery, TimeoutQuery, schedule_of
 from skhost.api.rows import Row, RowPart, Rows
 from skhost.api.schemas import ClassifyRequest, ClassifyRow
 from skhost.engine import Pinned
@@ -36,6 +37,7 @@ from skhost.errors import (
 )
 from skhost.names import AdapterRef, parse_ref
 from skhost.ordered import in_order
+from skhost.schedule import Priority, Schedule
 from skhost.services import Services
 
 log = logging.getLogger(__name__)
@@ -90,7 +92,12 @@ def stream_options(
         }
     },
     dependencies=[
-        Depends(OnlyQuery("adapter", "top_k", "threshold", "scores", "max_risk", "truncate"))
+        Depends(
+            OnlyQuery(
+                *("adapter", "top_k", "threshold", "scores", "max_risk", "truncate"),
+                *("priority", "timeout_s"),
+            )
+        )
     ],
 )
 async def classify_stream(
@@ -105,13 +112,21 @@ async def classify_stream(
             max_length=200,
         ),
     ],
+    priority: PriorityQuery = Priority.BATCH,
+    timeout_s: TimeoutQuery = None,
 ) -> Response:
     """Classify JSON Lines, one text a line, as they come.
 
     Answers come while the request is still being sent, and a client that does not take them is not
     read from: send and receive at the same time. A bad row gets an error and the rest goes on.
+    Each row has `timeout_s` from when it was read.
     """
-    return _Streaming(services, request, parse_ref(adapter), options)
+
+    def schedule() -> Schedule:
+        return schedule_of(priority, timeout_s, services.settings)
+
+    schedule()  # what cannot be is refused here
+    return _Streaming(services, request, parse_ref(adapter), options, schedule)
 
 
 @dataclass(slots=True)
@@ -141,7 +156,12 @@ class _Streaming(Response):
     """
 
     def __init__(
-        self, services: Services, request: Request, ref: AdapterRef, options: ClassifyOptions
+        self,
+        services: Services,
+        request: Request,
+        ref: AdapterRef,
+        options: ClassifyOptions,
+        schedule: Callable[[], Schedule],
     ) -> None:
         super().__init__(media_type=MEDIA_TYPE)
         del self.headers["content-length"]
@@ -149,6 +169,7 @@ class _Streaming(Response):
         self._request = request
         self._ref = ref
         self._options = options
+        self._schedule = schedule
         self._has_begun = False
         self._count = _Count()
 
@@ -198,16 +219,15 @@ class _Streaming(Response):
         inputs = [row.input for row in part.rows if row.input is not None]
         if not inputs:
             return _Answered([_item(row, {}) for row in part.rows])
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._services.settings.request_timeout_s
+        loop, schedule = asyncio.get_running_loop(), self._schedule()
         while True:
             try:
                 (answer,) = await self._services.engine.classify_pinned(
-                    pinned, inputs, self._options, deadline
+                    pinned, inputs, self._options, schedule
                 )
             except Overloaded as error:
                 wait_s = error.retry_after_s or 1.0
-                if loop.time() + wait_s >= deadline:
+                if loop.time() + wait_s >= schedule.deadline:
                     raise
                 await asyncio.sleep(wait_s)
             else:

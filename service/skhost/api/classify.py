@@ -3,8 +3,8 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 
+from skhost.api.answer import JsonAnswer
 from skhost.api.departure import unless_client_leaves
 from skhost.api.deps import OnlyQuery, ServicesDep
 from skhost.api.documented import errors
@@ -62,7 +62,7 @@ async def classify(
     adapter: AdapterQuery,
     priority: PriorityQuery = Priority.INTERACTIVE,
     timeout_s: TimeoutQuery = None,
-) -> JSONResponse:
+) -> JsonAnswer:
     """Classify texts with one adapter, or with several at once."""
     refs = refs_of(adapter, services.settings)
     batch = batch_of(body, services.settings)
@@ -76,10 +76,10 @@ async def classify(
     )
     bodies = [{**a.to_dict(), "results": batch.spread(a.results)} for a in answers]
     if len(bodies) > 1:
-        return JSONResponse({"adapters": bodies})
+        return JsonAnswer({"adapters": bodies})
     if body.text is not None:
         _raise_only_error(bodies[0]["results"][0])
-    return JSONResponse(bodies[0])
+    return JsonAnswer(bodies[0])
 
 
 def _raise_only_error(item: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""What handlers are given: the parts of the one composition, by name."""
+"""What handlers are given: the parts of the one composition, by name.
+
+All are coroutines: FastAPI would run plain functions on a thread, a request at a time.
+"""
 
 from typing import Annotated
 
@@ -9,7 +12,7 @@ from skhost.errors import InvalidRequest
 from skhost.services import Services
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The composition that the lifespan made."""
     services: Services = request.app.state.services
     return services
@@ -24,7 +27,7 @@ class OnlyQuery:
     def __init__(self, *known: str) -> None:
         self._known = known
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         for name in request.query_params:
             if name not in self._known:
                 possible = ", ".join(self._known) or "none"

@@ -1,7 +1,6 @@
 """POST /classify/stream: JSON Lines in and JSON Lines out, for as many texts as there are."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
@@ -14,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from skhost.answers import AdapterAnswer, ClassifyOptions
+from skhost.api.answer import encoded
 from skhost.api.arriving import Arriving
 from skhost.api.departure import unless_left
 from skhost.api.deps import OnlyQuery, ServicesDep
@@ -55,7 +55,7 @@ def _described(name: str) -> str | None:
     return ClassifyRequest.model_fields[name].description
 
 
-def stream_options(
+async def stream_options(
     top_k: Annotated[int | None, Query(ge=1, description=_described("top_k"))] = None,
     threshold: Annotated[
         float | None, Query(ge=0, le=1, description=_described("threshold"))
@@ -281,5 +281,4 @@ def _item(row: Row, result: dict[str, Any]) -> dict[str, Any]:
 
 def encode_line(value: dict[str, Any]) -> bytes:
     """A value as one line."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return text.encode() + b"\n"
+    return encoded(value) + b"\n"

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 LEAD_S = 0.002  # a whole batch that waits is handed over this long before the device is free
 MAX_RUNNING = 2  # one on the device, one handed over
 BACKGROUND_S = 0.1  # a forward with batch work in it takes about this long at most
+BACKGROUND_SHARE = 8  # but has this part of a whole batch: small forwards are slow for their tokens
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
@@ -239,7 +240,8 @@ class Batcher(Generic[Payload, Result]):
 
     def _background_tokens(self) -> int:
         """Of a forward with batch work, behind which somebody may have to wait."""
-        return min(self._rate.tokens_in(BACKGROUND_S), self._limits.max_batch_tokens)
+        whole = self._limits.max_batch_tokens
+        return min(max(self._rate.tokens_in(BACKGROUND_S), whole // BACKGROUND_SHARE), whole)
 
     def _is_live(self, work: Work[Payload, Result]) -> bool:
         """False for work that nobody waits for (any more), which is told so."""

@@ -6,6 +6,7 @@ from batching import Doubling, answers, serving, until, work
 from prometheus_client import CollectorRegistry
 
 from skhost.batcher import Batcher, Done
+from skhost.drain_rate import DrainRate
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
 from skhost.limits import Limits
 from skhost.metrics import Metrics
@@ -210,17 +211,22 @@ async def test_who_waits_for_an_answer_goes_before_batch_work() -> None:
     assert {2, 3} <= set(runs.batches[1])
 
 
-async def test_a_forward_with_batch_work_is_bounded_in_time() -> None:
+@pytest.mark.parametrize(("rate", "num_rows"), [(2000, 20), (10, 12), (10**6, 40)])
+async def test_a_forward_with_batch_work_takes_a_tenth_of_a_second_or_an_eighth_of_a_batch(
+    rate: int, num_rows: int
+) -> None:
     runs = Doubling(is_open=False)
     async with serving(runs, Limits(max_batch_tokens=1000)) as batcher:
         batcher.submit([running := work(0)])
         await runs.handed_over(1)
         flood = [work(1, cost=10, priority=Priority.BATCH) for _ in range(40)]
         batcher.submit(flood)
-        batcher._rate.observe(1000, 1000, 1.0)  # a tenth of a second has 100 tokens
+        batcher._rate = DrainRate()
+        batcher._rate.observe(rate, rate, 1.0)
+        batcher._rate.observe = lambda *_: None  # type: ignore[method-assign]  # stays as it is
         runs.let_through(50)
         await answers([running, *flood])
-    assert len(runs.batches[1]) <= 10
+    assert len(runs.batches[1]) == num_rows
     assert sum(map(len, runs.batches)) == 41
 
 

@@ -51,6 +51,8 @@ Steps = Iterator[object]
 class PaddedBody:
     """An SK-prefix on the stock model: the prefix as its cache, rows padded on the right."""
 
+    is_free = False
+
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._encoder = make_encoder(stage.base, stage.semantics, stage.config)

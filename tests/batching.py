@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 from skhost.batcher import Batcher, Done, Work
 from skhost.limits import Limits
 from skhost.metrics import Metrics
+from skhost.schedule import Priority
 
 Row = Work[int, int]
 
@@ -45,10 +46,17 @@ class Doubling:
             await self._came.wait_for(lambda: self.num_handed_over >= batches)
 
 
-def work(payload: int, *, queue: str = "a", cost: int = 1, seconds: float = 60.0) -> Row:
+def work(
+    payload: int,
+    *,
+    queue: str = "a",
+    cost: int = 1,
+    seconds: float = 60.0,
+    priority: Priority = Priority.INTERACTIVE,
+) -> Row:
     loop = asyncio.get_running_loop()
     future: asyncio.Future[Done[int]] = loop.create_future()
-    return Work(payload, queue, cost, loop.time() + seconds, loop.time(), future)
+    return Work(payload, queue, cost, loop.time() + seconds, loop.time(), future, priority)
 
 
 async def answers(works: Sequence[Row]) -> list[int]:

@@ -20,6 +20,7 @@ from skhost.keys import Keys
 from skhost.metrics import Metrics
 from skhost.names import parse_ref
 from skhost.records import VersionRecord
+from skhost.schedule import Schedule
 from skhost.serving import serving
 from skhost.settings import Settings
 from sktuning.base import FrozenBase
@@ -64,7 +65,7 @@ class Server:
             [parse_ref(name) for name in adapters.split(",")],
             [TextInput(item) if isinstance(item, str) else item for item in inputs],
             ClassifyOptions(**options),
-            asyncio.get_running_loop().time() + seconds,
+            Schedule(asyncio.get_running_loop().time() + seconds),
         )
 
     def alone(self, text: str, seed: int, **changes: Any) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from skhost.access.entrance import opened
 from skhost.access.limits import Limiter
 from skhost.access.record import Quotas
 from skhost.admission import CHECKS_AT_ONCE, Admission
-from skhost.api import adapters, classify, create, docs, errors, ops, train, transfer
+from skhost.api import adapters, classify, create, docs, errors, ops, stream, train, transfer
 from skhost.api.audited import Audit
 from skhost.api.envelope import Envelope
 from skhost.api.guard import OPEN, Guard
@@ -79,7 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.drain = drain
     app.state.failure = None
-    for module in (classify, train, adapters, create, transfer, ops, docs):
+    for module in (classify, stream, train, adapters, create, transfer, ops, docs):
         app.include_router(module.router)
     errors.install(app)
     open_paths = OPEN | {"/metrics"} if settings.open_metrics else OPEN
@@ -90,8 +90,13 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def body_limit(path: str, settings: Settings) -> int:
-    """Bytes that a request to `path` may have; files have limits of their own besides."""
+def body_limit(path: str, settings: Settings) -> int | None:
+    """Bytes that a request to `path` may have; files have limits of their own besides.
+
+    None: a stream of any length, of which little is held at once.
+    """
+    if path == "/classify/stream":
+        return None
     if path == "/train":
         return 2 * settings.max_upload_bytes + FORM_OVERHEAD_BYTES
     if path.endswith("/import"):

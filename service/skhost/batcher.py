@@ -18,14 +18,17 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 from skhost.background import end
 from skhost.drain_rate import DrainRate
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
-from skhost.fair_queue import FairQueue
 from skhost.limits import Limits
 from skhost.metrics import Metrics
+from skhost.priority_queue import PriorityQueue
+from skhost.schedule import Priority
 
 log = logging.getLogger(__name__)
 
 LEAD_S = 0.002  # a whole batch that waits is handed over this long before the device is free
 MAX_RUNNING = 2  # one on the device, one handed over
+BACKGROUND_S = 0.1  # a forward with batch work in it takes about this long at most
+BACKGROUND_SHARE = 8  # but has this part of a whole batch: small forwards are slow for their tokens
 
 Payload = TypeVar("Payload")
 Result = TypeVar("Result")
@@ -59,6 +62,7 @@ class Work(Generic[Payload, Result]):
     deadline: float
     submitted_at: float
     future: "asyncio.Future[Done[Result]]"
+    priority: Priority = Priority.INTERACTIVE
 
 
 class Batcher(Generic[Payload, Result]):
@@ -71,7 +75,7 @@ class Batcher(Generic[Payload, Result]):
         self._limits = limits
         self._runs = runs
         self._metrics = metrics
-        self._queue: FairQueue[Work[Payload, Result]] = FairQueue()
+        self._queue: PriorityQueue[Work[Payload, Result]] = PriorityQueue()
         self._rate = DrainRate()
         self._running: dict[asyncio.Task[None], int] = {}  # tokens of each
         self._busy_from = 0.0  # when the device began with the first of them
@@ -161,16 +165,30 @@ class Batcher(Generic[Payload, Result]):
         over_tokens = queue.num_tokens + tokens - limits.max_waiting_tokens
         if over_items > 0 or over_tokens > 0:
             self._refuse(max(over_items, 0), max(over_tokens, 0))
+        self._check_background(works)
         self._check_lanes(works)
+
+    def _check_background(self, works: Sequence[Work[Payload, Result]]) -> None:
+        """Batch work waits in a part of the room only, so that there is always some for others."""
+        waiting, limits = self._queue.of(Priority.BATCH), self._limits
+        costs = [work.cost for work in works if work.priority is Priority.BATCH]
+        if not waiting or not costs:
+            return
+        over_items = waiting.num_items + len(costs) - limits.batch_share * limits.max_waiting_items
+        over_tokens = (
+            waiting.num_tokens + sum(costs) - limits.batch_share * limits.max_waiting_tokens
+        )
+        if over_items > 0 or over_tokens > 0:
+            self._refuse(max(int(over_items), 0), max(int(over_tokens), 0))
 
     def _check_lanes(self, works: Sequence[Work[Payload, Result]]) -> None:
         """One adapter may hold only a multiple of what is still free."""
         limits, queue = self._limits, self._queue
         free_items = limits.lane_share * (limits.max_waiting_items - queue.num_items)
         free_tokens = limits.lane_share * (limits.max_waiting_tokens - queue.num_tokens)
-        for name, lane in groupby(sorted(works, key=_lane_of), key=_lane_of):
+        for (priority, name), lane in groupby(sorted(works, key=_lane_of), key=_lane_of):
             costs = [work.cost for work in lane]
-            items, tokens = queue.lane_size(name)
+            items, tokens = queue.of(priority).lane_size(name)
             over_items = items + len(costs) - free_items
             over_tokens = tokens + sum(costs) - free_tokens
             if over_items > 0 or over_tokens > 0:
@@ -212,9 +230,18 @@ class Batcher(Generic[Payload, Result]):
 
     def _take(self) -> list[Work[Payload, Result]]:
         limits = self._limits
-        return self._queue.take(
-            limits.max_batch_tokens, limits.max_batch_items, is_live=self._is_live
-        )
+        background = self._background_tokens()
+
+        def budget_of(work: Work[Payload, Result]) -> int:
+            is_background = work.priority is Priority.BATCH
+            return background if is_background else limits.max_batch_tokens
+
+        return self._queue.take(budget_of, limits.max_batch_items, is_live=self._is_live)
+
+    def _background_tokens(self) -> int:
+        """Of a forward with batch work, behind which somebody may have to wait."""
+        whole = self._limits.max_batch_tokens
+        return min(max(self._rate.tokens_in(BACKGROUND_S), whole // BACKGROUND_SHARE), whole)
 
     def _is_live(self, work: Work[Payload, Result]) -> bool:
         """False for work that nobody waits for (any more), which is told so."""
@@ -288,8 +315,8 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _lane_of(work: Work[Any, Any]) -> str:
-    return work.queue
+def _lane_of(work: Work[Any, Any]) -> tuple[Priority, str]:
+    return work.priority, work.queue
 
 
 def _fail(works: Sequence[Work[Any, Any]], error: Exception) -> None:

@@ -160,6 +160,14 @@ class Catalog:
         """
         return await self._change("delete_alias", name, check_alias(alias))
 
+    async def pin(self, name: str, *, is_pinned: bool) -> AdapterRecord:
+        """Have servers keep what the adapter's aliases point at in memory, or let go of it.
+
+        Raises:
+            AdapterNotFound: there is none.
+        """
+        return await self._change("pin", name, "1" if is_pinned else "")
+
     async def retire(self, name: str, version: int | None = None) -> AdapterRecord:
         """Take a version out of use, or without one the whole adapter with its aliases.
 

@@ -1,14 +1,17 @@
 """A small synchronous client of the service's HTTP interface."""
 
+import http.client
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import httpx
+
+from skhost.duplex import exchange
 
 RECONNECT_FOR_S = 60.0  # events: how long a server may be away
 RECONNECT_EVERY_S = 0.5
@@ -108,12 +111,36 @@ class Client:
         texts: Sequence[str] | None = None,
         pairs: Sequence[tuple[str, str]] | None = None,
         tokens: Sequence[Sequence[str]] | None = None,
+        priority: str | None = None,
+        timeout_s: float | None = None,
         **options: Any,
     ) -> Json:
-        """POST /classify; `options` are top_k, threshold, scores and truncate."""
+        """POST /classify; `options` are top_k, threshold, scores, max_risk and truncate."""
         given = {"text": text, "texts": texts, "pairs": pairs, "tokens": tokens, **options}
         body = {name: value for name, value in given.items() if value is not None}
-        return self._json("POST", "/classify", params={"adapter": adapter}, json=body)
+        params = _given(adapter=adapter, priority=priority, timeout_s=timeout_s)
+        return self._json("POST", "/classify", params=params, json=body)
+
+    def classify_stream(
+        self, adapter: str, pieces: Iterable[bytes], **options: Any
+    ) -> Iterator[Json]:
+        """POST /classify/stream: an answer a row, while `pieces` of JSON Lines are being sent.
+
+        Each answer has the adapter and version. Raises ApiError also where the stream ended
+        before all rows were answered, and whatever `pieces` raises.
+        """
+        params = httpx.QueryParams(_given(adapter=adapter, **options))
+        url = f"{self.url}/classify/stream?{params}"
+        headers = {"Content-Type": "application/x-ndjson", "Accept": "application/x-ndjson"}
+        try:
+            with exchange(url, headers, pieces, STREAM_TIMEOUT_S) as response:
+                if response.status >= 400:
+                    raise _refusal(_read(url, response))
+                yield from _answers(response)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ApiError(
+                f"the stream with {self.url} broke: {str(error) or type(error).__name__}"
+            ) from error
 
     # train
 
@@ -209,6 +236,10 @@ class Client:
         """DELETE /adapters/{name}/aliases/{alias}."""
         self.request("DELETE", f"/adapters/{name}/aliases/{alias}")
 
+    def pin(self, name: str, *, is_pinned: bool = True) -> Json:
+        """PUT or DELETE /adapters/{name}/pin."""
+        return self._json("PUT" if is_pinned else "DELETE", f"/adapters/{name}/pin")
+
     def delete(self, ref: str) -> None:
         """DELETE /adapters/{name} or /adapters/{name}@{version}."""
         self.request("DELETE", f"/adapters/{ref}")
@@ -270,6 +301,35 @@ def parse_events(lines: Iterator[str]) -> Iterator[Event]:
             kind = fields.get("event", ["message"])[-1]
             yield Event(fields.get("id", [""])[-1], kind, json.loads("\n".join(fields["data"])))
         fields = {}
+
+
+def _answers(response: http.client.HTTPResponse) -> Iterator[Json]:
+    """The lines of a stream, known to be all of them."""
+    name, _, version = response.headers.get("X-Adapter", "").partition("@")
+    who = {"adapter": name, "version": int(version)}
+    for line in response:
+        answer = json.loads(line)
+        if "end" in answer:
+            if (error := answer["end"].get("error")) is not None:
+                raise ApiError(
+                    f"after {answer['end']['rows']:,} rows: {error['message']}",
+                    code=str(error["code"]),
+                    details=error.get("details"),
+                    request_id=error.get("request_id"),
+                )
+            return
+        yield {**who, **answer}
+    raise ValueError("it ended before its end")
+
+
+def _read(url: str, response: http.client.HTTPResponse) -> httpx.Response:
+    """The whole answer as the other methods have it."""
+    return httpx.Response(
+        response.status,
+        headers=response.getheaders(),
+        content=response.read(),
+        request=httpx.Request("POST", url),
+    )
 
 
 def _checked(response: httpx.Response) -> httpx.Response:

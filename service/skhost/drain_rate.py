@@ -26,6 +26,10 @@ class DrainRate:
         """Expected seconds of one batch of `tokens`; 0 when nothing is known."""
         return tokens * self._seconds / self._tokens if self.is_known else 0.0
 
+    def tokens_in(self, seconds: float) -> int:
+        """Expected tokens that a batch of so many seconds has; 0 when nothing is known."""
+        return int(seconds * self._tokens / self._seconds) if self.is_known else 0
+
     def retry_after_s(self, items: int, tokens: int) -> float:
         """Seconds until so many items and so many tokens have left the queue, within bounds."""
         if not self.is_known:

@@ -2,9 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +20,7 @@ from skhost.records import VersionRecord
 from skhost.registries import Registries
 from skhost.residency import Residency
 from skhost.runner import Runner
+from skhost.schedule import Schedule
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.config import AdapterConfig, Task
@@ -28,12 +29,13 @@ from sktuning.decode import DecodeOptions, decode, risk_threshold
 from sktuning.errors import InputError, InputTooLong
 from sktuning.tokens import EncodedRow
 
-__all__ = ["AdapterAnswer", "ClassifyOptions", "Engine", "Timings"]
+__all__ = ["AdapterAnswer", "ClassifyOptions", "Engine", "Pinned", "Timings"]
 
 TEXT_THREADS = 2  # tokenising and decoding hold the interpreter lock for most of their time
 
 Returned = TypeVar("Returned")
 Row = tuple[EncodedRow, Adapter]
+Pinned = tuple[VersionRecord, Adapter]
 RowWork = Work[Row, np.ndarray]
 Encoded = Sequence[EncodedRow | InputError]
 
@@ -82,12 +84,9 @@ class Engine:
         refs: Sequence[AdapterRef],
         inputs: Sequence[TextInput],
         options: ClassifyOptions,
-        deadline: float,
+        schedule: Schedule,
     ) -> list[AdapterAnswer]:
         """Every adapter's answer to every input.
-
-        Args:
-            deadline: the event loop's time by which the answers are of use.
 
         Raises:
             AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
@@ -99,18 +98,36 @@ class Engine:
         """
         if not refs or not inputs:
             raise InvalidRequest("name at least one adapter and send at least one text")
-        with self._accepted():
-            try:
-                async with asyncio.timeout_at(deadline) as limit:
-                    return await self._classify(refs, inputs, options, deadline)
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                self._metrics.drop("timeout", 1)
-                raise DeadlineExceeded(
-                    "the request was not answered within its time; send fewer texts at once or "
-                    "try again later"
-                ) from None
+        async with self._in_time(schedule.deadline):
+            clock = _Clock()
+            async with self.pinned(refs, options) as pinned:
+                return await self._answers(pinned, inputs, options, schedule, clock.lap())
+
+    @asynccontextmanager
+    async def pinned(
+        self, refs: Sequence[AdapterRef], options: ClassifyOptions
+    ) -> AsyncIterator[Sequence[Pinned]]:
+        """The versions that answer to `refs` now, which stay in memory until the end of the block.
+
+        Raises:
+            As `classify`, where an adapter cannot answer, or not as `options` want it.
+        """
+        async with AsyncExitStack() as pins:
+            pinned = await self._pin(refs, pins)
+            for _, adapter in pinned:
+                risk_threshold(adapter.config, options.decoding.max_risk)  # nobody vouches for it
+            yield pinned
+
+    async def classify_pinned(
+        self,
+        pinned: Sequence[Pinned],
+        inputs: Sequence[TextInput],
+        options: ClassifyOptions,
+        schedule: Schedule,
+    ) -> list[AdapterAnswer]:
+        """As `classify`, with versions that somebody holds."""
+        async with self._in_time(schedule.deadline):
+            return await self._answers(pinned, inputs, options, schedule, 0.0)
 
     async def ready(self, timeout_s: float = 5.0) -> None:
         """Return if a request could be answered now; runs a real forward.
@@ -133,6 +150,22 @@ class Engine:
         self._is_draining = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    @asynccontextmanager
+    async def _in_time(self, deadline: float) -> AsyncIterator[None]:
+        """An accepted request that ends when its time does."""
+        with self._accepted():
+            try:
+                async with asyncio.timeout_at(deadline) as limit:
+                    yield
+            except TimeoutError:
+                if not limit.expired():
+                    raise
+                self._metrics.drop("timeout", 1)
+                raise DeadlineExceeded(
+                    "the request was not answered within its time; send fewer texts at once or "
+                    "try again later"
+                ) from None
+
     @contextmanager
     def _accepted(self) -> Iterator[None]:
         if self._is_draining:
@@ -146,30 +179,25 @@ class Engine:
             if not self._active:
                 self._idle.set()
 
-    async def _classify(
+    async def _answers(
         self,
-        refs: Sequence[AdapterRef],
+        pinned: Sequence[Pinned],
         inputs: Sequence[TextInput],
         options: ClassifyOptions,
-        deadline: float,
+        schedule: Schedule,
+        pin_s: float,
     ) -> list[AdapterAnswer]:
-        decoding = options.decoding
         clock = _Clock()
-        async with AsyncExitStack() as pins:
-            pinned = await self._pin(refs, pins)
-            for _, adapter in pinned:
-                risk_threshold(adapter.config, decoding.max_risk)  # refuses what nobody vouches for
-            pin_s = clock.lap()
-            encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
-            tokenise_s = clock.lap()
-            parts = [
-                self._part(record, adapter, rows, deadline)
-                for (record, adapter), rows in zip(pinned, encoded, strict=True)
-            ]
-            done = await self._run([work for part in parts for work in part.works if work])
-            clock.lap()
-            results = await self._in_thread(_decode, parts, inputs, decoding)
-            decode_s = clock.lap()
+        encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
+        tokenise_s = clock.lap()
+        parts = [
+            self._part(record, adapter, rows, schedule)
+            for (record, adapter), rows in zip(pinned, encoded, strict=True)
+        ]
+        done = await self._run([work for part in parts for work in part.works if work])
+        clock.lap()
+        results = await self._in_thread(_decode, parts, inputs, options.decoding)
+        decode_s = clock.lap()
         timings = Timings(
             pin_s,
             tokenise_s,
@@ -181,9 +209,7 @@ class Engine:
         self._metrics.stage("decode", decode_s)
         return [self._answer(p, r, timings) for p, r in zip(parts, results, strict=True)]
 
-    async def _pin(
-        self, refs: Sequence[AdapterRef], pins: AsyncExitStack
-    ) -> list[tuple[VersionRecord, Adapter]]:
+    async def _pin(self, refs: Sequence[AdapterRef], pins: AsyncExitStack) -> list[Pinned]:
         """Each reference's version, kept in memory until `pins` is closed."""
         records = [await self.registries.find(ref) for ref in refs]
         outcomes = await asyncio.gather(
@@ -199,7 +225,7 @@ class Engine:
 
     def _encode(
         self,
-        pinned: Sequence[tuple[VersionRecord, Adapter]],
+        pinned: Sequence[Pinned],
         inputs: Sequence[TextInput],
         truncate: bool,
     ) -> list[Encoded]:
@@ -222,7 +248,7 @@ class Engine:
         return (*kind, config.adds_special_tokens, limit)
 
     def _part(
-        self, record: VersionRecord, adapter: Adapter, encoded: Encoded, deadline: float
+        self, record: VersionRecord, adapter: Adapter, encoded: Encoded, schedule: Schedule
     ) -> _Part:
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -231,9 +257,10 @@ class Engine:
                 payload=(row, adapter),
                 queue=f"{record.tenant}/{record.name}",
                 cost=self.classifier.cost(row, adapter),
-                deadline=deadline,
+                deadline=schedule.deadline,
                 submitted_at=now,
                 future=loop.create_future(),
+                priority=schedule.priority,
             )
             if isinstance(row, EncodedRow)
             else None

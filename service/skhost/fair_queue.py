@@ -77,28 +77,26 @@ class FairQueue(Generic[Item]):
         self._remove(lane, item)
         return True
 
-    def take(
-        self, budget: int, max_items: int | None = None, *, is_live: Callable[[Item], bool]
-    ) -> list[Item]:
-        """The next items whose costs fit `budget` together; a first item beyond it goes alone.
-
-        Items for which `is_live` is false leave the queue without being returned or charged.
-        """
-        taken: list[Item] = []
-        skipped = 0  # lanes passed since something left
-        while self._rotation and (max_items is None or len(taken) < max_items):
+    def head(self, is_live: Callable[[Item], bool]) -> Item | None:
+        """The item whose turn it is; those before it that are not live leave the queue."""
+        skipped = 0  # lanes passed
+        while self._rotation:
             lane = self._rotation[0]
             if not is_live(lane.head):
                 self._remove(lane, lane.head)
             elif lane.head.cost > lane.deficit:
                 skipped = self._pass(lane, skipped + 1)
-            elif taken and lane.head.cost > budget:
-                break
             else:
-                budget -= lane.head.cost
-                taken.append(self._send(lane))
-                skipped = 0
-        return taken
+                return lane.head
+        return None
+
+    def pop(self) -> Item:
+        """Take the item that `head` has just given."""
+        lane = self._rotation[0]
+        item = lane.head
+        lane.deficit -= item.cost
+        self._remove(lane, item)
+        return item
 
     def clear(self) -> list[Item]:
         """Everything that waits, lane by lane; the queue is empty afterwards."""
@@ -107,12 +105,6 @@ class FairQueue(Generic[Item]):
         self._rotation.clear()
         self.num_items = self.num_tokens = 0
         return items
-
-    def _send(self, lane: _Lane[Item]) -> Item:
-        item = lane.head
-        lane.deficit -= item.cost
-        self._remove(lane, item)
-        return item
 
     def _pass(self, lane: _Lane[Item], skipped: int) -> int:
         """The front lane has spent its share: it saves up another quantum and goes to the end."""

@@ -14,6 +14,7 @@ class Limits:
         max_batch_items: rows of one forward; None: bounded by tokens only.
         lane_share: one adapter may hold at most this many times the room that is still free, so
             that a flood for one adapter always leaves room for the others.
+        batch_share: of the room, that work of the class `batch` may take together.
 
     Raises:
         ValueError: a bound that lets nothing through.
@@ -24,6 +25,7 @@ class Limits:
     max_waiting_tokens: int = 262_144
     max_batch_items: int | None = None
     lane_share: float = 4.0
+    batch_share: float = 0.5
 
     def __post_init__(self) -> None:
         for name in ("max_batch_tokens", "max_waiting_items", "max_waiting_tokens"):
@@ -31,5 +33,7 @@ class Limits:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_batch_items is not None and self.max_batch_items < 1:
             raise ValueError(f"max_batch_items must be at least 1, got {self.max_batch_items}")
+        if not 0 < self.batch_share <= 1:
+            raise ValueError(f"batch_share must be above 0 and at most 1, got {self.batch_share}")
         if self.lane_share < 1:
             raise ValueError(f"lane_share must be at least 1, got {self.lane_share}")

@@ -69,6 +69,7 @@ class Metrics:
         self._evictions = self._counter("evictions", "Adapters that left a tier", "tier")
         self._resident = self._gauge("resident_adapters", "Adapters in memory", "tier")
         self._resident_bytes = self._gauge("resident_bytes", "Bytes of adapters", "tier")
+        self._kept = self._gauge("pinned_adapters", "Versions that an operator keeps in memory")
         self._budget_bytes = self._gauge("budget_bytes", "Bytes adapters may take", "tier")
         self._capacity = self._gauge("capacity_adapters", "Reference adapters that fit the device")
         self._registry_adapters = self._gauge("registry_adapters", "Adapters that can be named")
@@ -133,6 +134,10 @@ class Metrics:
         """What a tier holds now."""
         self._resident.labels(tier).set(adapters)
         self._resident_bytes.labels(tier).set(nbytes)
+
+    def kept(self, adapters: int) -> None:
+        """How many versions operators have pinned."""
+        self._kept.set(adapters)
 
     def budgets(self, budget_bytes: Mapping[str, int], capacity: int) -> None:
         """What the tiers may hold, set once."""

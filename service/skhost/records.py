@@ -88,6 +88,7 @@ class AdapterRecord:
     revision: int
     history: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # newest first
     tenant: str = "default"
+    is_pinned: bool = False  # what its aliases point at stays in memory
 
     def select(self, selector: int | str | None = None) -> VersionRecord:
         """The version of this number or alias; of the default alias without one.
@@ -111,6 +112,7 @@ class AdapterRecord:
             "revision": self.revision,
             "aliases": dict(self.aliases),
             "history": {alias: list(versions) for alias, versions in self.history.items()},
+            "pinned": self.is_pinned,
             "versions": [version.to_dict() for version in self.versions],
         }
 
@@ -140,6 +142,7 @@ def read_adapter(
             for alias, past in _under("history:", fields)
             if past
         },
+        is_pinned="pinned" in fields,
     )
 
 

@@ -264,11 +264,17 @@ class Registry:
         self._release(records)
         self._held.update({(each.name, each.alias): each for each in held})
         self._live = {**self._live, **{name: self._as_served(r) for name, r in records.items()}}
-        for name, record in records.items():
+        self._keep_pinned()
+        for name in records:
             self._gone.pop(name, None)
-            if DEFAULT_ALIAS in record.aliases:
-                self._to_warm.put_nowait(self._live[name].select())
+            for version in _to_have_ready(self._live[name]):
+                self._to_warm.put_nowait(version)
         self._unload_unused(replaced)
+
+    def _keep_pinned(self) -> None:
+        pinned = [record for record in self._live.values() if record.is_pinned]
+        ready = (version for record in pinned for version in _to_have_ready(record))
+        self._residency.keep(self._catalog.tenant, ready)
 
     def _as_served(self, record: AdapterRecord) -> AdapterRecord:
         held = [each for each in self._held.values() if each.name == record.name]
@@ -286,6 +292,7 @@ class Registry:
         if name in self._live:
             record = self._live[name]
             self._live = {n: r for n, r in self._live.items() if n != name}
+            self._keep_pinned()
             self._unload_unused([record])
             log.info("adapter %s is gone", name)
 
@@ -342,11 +349,12 @@ class Registry:
             await self._read(name)
 
     async def _warm(self) -> None:
-        """Bring what answers by default into memory before it is asked for, while there is room."""
+        """Bring what answers into memory before it is asked for: pinned, or while there is room."""
         while True:
             record = await self._to_warm.get()
             stats = self._residency.stats()
-            if stats.device_bytes + record.nbytes <= stats.device_budget_bytes:
+            has_room = stats.device_bytes + record.nbytes <= stats.device_budget_bytes
+            if has_room or self._residency.keeps(record.digest):
                 await self._background.guard(
                     self._residency.prefetch(record), f"warming {record.name}"
                 )
@@ -359,6 +367,12 @@ class Registry:
             held=len(self._held),
             tenant=self._catalog.tenant,
         )
+
+
+def _to_have_ready(record: AdapterRecord) -> list[VersionRecord]:
+    """What answers by default; of a pinned adapter, what any alias points at."""
+    aliases = [alias for alias in record.aliases if record.is_pinned or alias == DEFAULT_ALIAS]
+    return [record.select(alias) for alias in aliases]
 
 
 def _is_usable(record: AdapterRecord, version: int) -> bool:

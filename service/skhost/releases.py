@@ -54,6 +54,31 @@ class Releases:
         await self._catalog.delete_alias(name, alias)
         await self._registry.refresh(name)
 
+    async def pin(self, name: str, *, is_pinned: bool) -> AdapterRecord:
+        """Keep what the adapter's aliases point at in memory, or let go of it.
+
+        Raises:
+            AdapterNotFound: there is none.
+            Conflict: pinned adapters would leave too little memory for others.
+        """
+        if is_pinned:
+            self._check_room(await self._catalog.get(name))
+        record = await self._catalog.pin(name, is_pinned=is_pinned)
+        await self._registry.refresh(name)
+        return record
+
+    def _check_room(self, record: AdapterRecord) -> None:
+        live = {**self._registry.live, record.name: record}
+        pinned = [each for each in live.values() if each.is_pinned or each.name == record.name]
+        sizes = {v.digest: v.nbytes for each in pinned for v in map(each.select, each.aliases)}
+        room = self._residency.keepable_bytes(self._catalog.tenant)
+        if sum(sizes.values()) > room:
+            raise Conflict(
+                f"pinned adapters would take {sum(sizes.values())} bytes; this server keeps {room} "
+                "at most: unpin another, or give adapters more memory (SKHOST_DEVICE_BUDGET_BYTES)",
+                details={"bytes": sum(sizes.values()), "max_bytes": room},
+            )
+
     async def retire(self, ref: AdapterRef) -> None:
         """Take an adapter, or one version of it, out of use.
 

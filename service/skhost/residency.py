@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -41,6 +41,7 @@ from sktuning.errors import BaseMismatch, SKTuningError
 log = logging.getLogger(__name__)
 
 ROOM_RETRY_S = 1.0
+KEPT_SHARE = 0.75  # of the device budget that pinned adapters may take: others need room, too
 
 Returned = TypeVar("Returned")
 
@@ -69,6 +70,7 @@ class Resident:
     nbytes: int
     pins: int  # requests that hold it now
     idle_s: float  # since it was last asked for
+    is_kept: bool  # pinned by an operator
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,8 @@ class ResidencyStats:
     host_adapters: int
     host_bytes: int
     host_budget_bytes: int
+    kept_adapters: int  # pinned by an operator, and in memory or on the way
+    kept_bytes: int
     loading: int
     broken: int
     capacity: int  # adapters of reference size that fit the device budget
@@ -121,6 +125,7 @@ class Residency:
         self._device: Shelf[Adapter] = Shelf(budgets.device_bytes)
         self._host: Shelf[Adapter] = Shelf(budgets.host_bytes)
         self._pins: Counter[str] = Counter()
+        self._kept_by: dict[str, Mapping[str, int]] = {}  # of each owner, bytes by digest
         self._leaving: set[str] = set()
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._broken: dict[str, _Broken] = {}
@@ -166,6 +171,35 @@ class Residency:
         self._measure()
         return freed
 
+    def keep(self, owner: str, versions: Iterable[VersionRecord]) -> None:
+        """From now on these stay on the device once they are there, and no others of the owner's.
+
+        Those that do not fit the share of the budget for them come and go as all others.
+        """
+        kept: dict[str, int] = {}
+        for version in versions:
+            if version.base.digest == self._base.identity.digest:
+                kept[version.digest] = version.nbytes
+        while sum(kept.values()) > self.keepable_bytes(owner):
+            digest, _ = kept.popitem()
+            log.warning("%s is pinned, and not kept: pinned adapters take too much", digest)
+        self._kept_by[owner] = kept
+        self._metrics.kept(len(self._kept))
+
+    def keeps(self, digest: str) -> bool:
+        """Whether a digest stays once it is on the device."""
+        return any(digest in kept for kept in self._kept_by.values())
+
+    def keepable_bytes(self, owner: str) -> int:
+        """How much an owner's pinned adapters may take together, with what others have pinned."""
+        others = [kept for name, kept in self._kept_by.items() if name != owner]
+        taken = sum(sum(kept.values()) for kept in others)
+        return max(int(self._device.budget_bytes * KEPT_SHARE) - taken, 0)
+
+    @property
+    def _kept(self) -> Mapping[str, int]:
+        return {digest: size for kept in self._kept_by.values() for digest, size in kept.items()}
+
     def tier(self, digest: str) -> Tier:
         """Where the adapter is now."""
         if digest in self._device:
@@ -193,6 +227,8 @@ class Residency:
             host_adapters=len(self._host),
             host_bytes=self._host.used_bytes,
             host_budget_bytes=self._host.budget_bytes,
+            kept_adapters=len(self._kept),
+            kept_bytes=sum(self._kept.values()),
             loading=len(self._loading),
             broken=len(self._broken),
             capacity=self.capacity(),
@@ -221,8 +257,8 @@ class Residency:
                 self._leaving.discard(digest)
                 self.unload(digest)
 
-    def _is_unpinned(self, digest: str) -> bool:
-        return digest not in self._pins
+    def _may_leave(self, digest: str) -> bool:
+        return digest not in self._pins and not self.keeps(digest)
 
     def _start_load(self, record: VersionRecord) -> "asyncio.Task[None]":
         task = asyncio.create_task(self._load(record), name=f"skhost-load-{record.digest}")
@@ -275,7 +311,7 @@ class Residency:
                 f"this server gives adapters {self._device.budget_bytes}"
             )
         try:
-            gone = self._device.put(digest, adapter, nbytes, may_leave=self._is_unpinned)
+            gone = self._device.put(digest, adapter, nbytes, may_leave=self._may_leave)
         except NoRoom as error:
             raise Overloaded(
                 f"the adapters in use take all of the {self._device.budget_bytes} bytes that "
@@ -329,7 +365,8 @@ class Residency:
 
     def _describe(self, digest: str, tier: Tier, item: Shelved[Adapter]) -> Resident:
         idle_s = time.monotonic() - item.used_at
-        return Resident(digest, tier, item.nbytes, self._pins.get(digest, 0), idle_s)
+        pins, is_kept = self._pins.get(digest, 0), self.keeps(digest)
+        return Resident(digest, tier, item.nbytes, pins, idle_s, is_kept)
 
     def _measure(self) -> None:
         self._metrics.resident(Tier.DEVICE, len(self._device), self._device.used_bytes)

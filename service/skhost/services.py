@@ -17,7 +17,7 @@ from skhost.workspaces import Workspace, Workspaces
 _LIMITS = (
     *("max_items_per_request", "max_adapters_per_request", "max_text_chars", "max_body_bytes"),
     *("max_upload_bytes", "max_artifact_bytes", "max_batch_tokens", "max_waiting_items"),
-    *("max_waiting_tokens", "request_timeout_s"),
+    *("max_waiting_tokens", "request_timeout_s", "stream_window", "stream_idle_s"),
 )
 
 

@@ -81,6 +81,14 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(256 << 20, ge=1024, description="Bytes an uploaded file.")
     max_artifact_bytes: int = Field(256 << 20, ge=1024, description="Bytes an imported adapter.")
     request_timeout_s: float = Field(30.0, gt=0, description="Seconds a classification may take.")
+    stream_window: int = Field(
+        512,
+        ge=1,
+        description="Texts of one stream that are under way at once; long ones count more.",
+    )
+    stream_idle_s: float = Field(
+        120.0, gt=0, description="Seconds a stream's client may neither send nor take anything."
+    )
     drain_timeout_s: float = Field(30.0, ge=0, description="Seconds accepted work has to finish.")
 
     device_budget_bytes: int | None = Field(

@@ -6,9 +6,11 @@ from batching import Doubling, answers, serving, until, work
 from prometheus_client import CollectorRegistry
 
 from skhost.batcher import Batcher, Done
+from skhost.drain_rate import DrainRate
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
 from skhost.limits import Limits
 from skhost.metrics import Metrics
+from skhost.schedule import Priority
 
 pytestmark = pytest.mark.anyio
 
@@ -170,6 +172,62 @@ async def test_a_flood_for_one_adapter_leaves_room_for_the_others() -> None:
         batcher.submit(others := [work(2, queue="other") for _ in range(10)])
         runs.let_through(2)
         assert await answers([running, *flood, *others]) == [0] + [2] * 80 + [4] * 10
+
+
+async def test_batch_work_leaves_room_for_who_waits_for_an_answer() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_waiting_items=100)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        works = [work(1, queue=str(n % 7), priority=Priority.BATCH) for n in range(51)]
+        for each in works[:50]:
+            batcher.submit([each])
+        with pytest.raises(Overloaded):
+            batcher.submit(works[50:])
+        batcher.submit(others := [work(2, queue="other") for _ in range(40)])
+        runs.let_through(2)
+        assert await answers([running, *works[:50], *others]) == [0] + [2] * 50 + [4] * 40
+
+
+async def test_a_request_of_batch_work_that_is_larger_than_its_room_goes_when_there_is_none() -> (
+    None
+):
+    async with serving(Doubling(), Limits(max_waiting_items=10)) as batcher:
+        works = [work(n, queue=str(n), priority=Priority.BATCH) for n in range(8)]
+        batcher.submit(works)
+        assert await answers(works) == [2 * n for n in range(8)]
+
+
+async def test_who_waits_for_an_answer_goes_before_batch_work() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=4)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        flood = [work(1, priority=Priority.BATCH) for _ in range(40)]
+        batcher.submit(flood)
+        batcher.submit(urgent := [work(2), work(3)])
+        runs.let_through(50)
+        await answers([running, *urgent, *flood])
+    assert {2, 3} <= set(runs.batches[1])
+
+
+@pytest.mark.parametrize(("rate", "num_rows"), [(2000, 20), (10, 12), (10**6, 40)])
+async def test_a_forward_with_batch_work_takes_a_tenth_of_a_second_or_an_eighth_of_a_batch(
+    rate: int, num_rows: int
+) -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=1000)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        flood = [work(1, cost=10, priority=Priority.BATCH) for _ in range(40)]
+        batcher.submit(flood)
+        batcher._rate = DrainRate()
+        batcher._rate.observe(rate, rate, 1.0)
+        batcher._rate.observe = lambda *_: None  # type: ignore[method-assign]  # stays as it is
+        runs.let_through(50)
+        await answers([running, *flood])
+    assert len(runs.batches[1]) == num_rows
+    assert sum(map(len, runs.batches)) == 41
 
 
 async def test_a_passed_deadline_never_reaches_the_device() -> None:

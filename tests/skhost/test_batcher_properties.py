@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 
 from skhost.errors import DeadlineExceeded, Overloaded, PayloadTooLarge
 from skhost.limits import Limits
+from skhost.schedule import Priority
+
+Planned = tuple[str, int, str, Priority]
 
 requests = st.lists(
     st.lists(
@@ -14,6 +17,7 @@ requests = st.lists(
             st.sampled_from("abc"),
             st.integers(1, 40),
             st.sampled_from(["stays", "stays", "leaves", "late"]),
+            st.sampled_from(Priority),
         ),
         min_size=1,
         max_size=6,
@@ -25,12 +29,12 @@ requests = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(requests, st.integers(1, 60), st.none() | st.integers(1, 4))
 def test_whatever_comes_every_waiter_is_told_exactly_once(
-    plan: list[list[tuple[str, int, str]]], budget: int, max_items: int | None
+    plan: list[list[Planned]], budget: int, max_items: int | None
 ) -> None:
     asyncio.run(_play(plan, budget, max_items))
 
 
-async def _play(plan: list[list[tuple[str, int, str]]], budget: int, max_items: int | None) -> None:
+async def _play(plan: list[list[Planned]], budget: int, max_items: int | None) -> None:
     runs = Doubling()
     limits = Limits(
         max_batch_tokens=budget,
@@ -43,11 +47,13 @@ async def _play(plan: list[list[tuple[str, int, str]]], budget: int, max_items: 
     async with serving(runs, limits) as batcher:
         for request in plan:
             works = []
-            for queue, cost, fate in request:
+            for queue, cost, fate, priority in request:
                 number = len(costs) + 1
                 costs[number] = cost
                 seconds = 0.0 if fate == "late" else 60.0
-                works.append(work(number, queue=queue, cost=cost, seconds=seconds))
+                works.append(
+                    work(number, queue=queue, cost=cost, seconds=seconds, priority=priority)
+                )
             before = batcher.num_waiting
             try:
                 batcher.submit(works)
@@ -55,7 +61,7 @@ async def _play(plan: list[list[tuple[str, int, str]]], budget: int, max_items: 
                 assert batcher.num_waiting == before
                 continue
             assert batcher.num_waiting == before + len(works)
-            fates = [fate for _, _, fate in request]
+            fates = [fate for _, _, fate, _ in request]
             admitted += zip(works, fates, strict=True)
             batcher.discard([w for w, f in zip(works, fates, strict=True) if f == "leaves"])
             await asyncio.sleep(0)

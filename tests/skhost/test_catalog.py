@@ -272,6 +272,23 @@ async def test_a_retired_adapter_is_gone_and_its_numbers_stay_taken(catalog: Cat
     assert [v.state.value for v in adapter.versions] == ["retired", "retired", "live"]
 
 
+async def test_a_pin_is_announced_once_and_ends_with_the_adapter(catalog: Catalog) -> None:
+    await publish(catalog)
+    assert not (await catalog.get("a")).is_pinned
+    pinned = await catalog.pin("a", is_pinned=True)
+    assert pinned.is_pinned
+    assert pinned.to_dict()["pinned"] is True
+    assert (await catalog.changes(pinned.revision - 1)).adapters == {"a": pinned}
+    assert await catalog.pin("a", is_pinned=True) == pinned
+    assert not (await catalog.pin("a", is_pinned=False)).is_pinned
+    await catalog.pin("a", is_pinned=True)
+    await catalog.retire("a")
+    with pytest.raises(AdapterNotFound):
+        await catalog.pin("a", is_pinned=True)
+    await publish(catalog, number=2)
+    assert not (await catalog.get("a")).is_pinned
+
+
 async def test_a_job_that_publishes_again_does_not_bring_a_retired_adapter_back(
     catalog: Catalog,
 ) -> None:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skhost.fair_queue import FairQueue
+from skhost.priority_queue import PriorityQueue
+from skhost.schedule import Priority
 
 QUANTUM = 16
 
@@ -14,6 +15,7 @@ class Item:
     queue: str
     cost: int
     is_live: bool = True
+    priority: Priority = Priority.INTERACTIVE
 
 
 def is_live(item: Item) -> bool:
@@ -27,19 +29,19 @@ live_items = st.builds(Item, st.sampled_from("abcde"), st.integers(1, 100))
 budgets = st.integers(1, 150)
 
 
-def filled(works: list[Item]) -> FairQueue[Item]:
-    queue: FairQueue[Item] = FairQueue(QUANTUM)
+def filled(works: list[Item]) -> PriorityQueue[Item]:
+    queue: PriorityQueue[Item] = PriorityQueue(QUANTUM)
     for work in works:
         queue.push(work)
     return queue
 
 
 def batches_of(
-    queue: FairQueue[Item], budget: int, max_items: int | None = None
+    queue: PriorityQueue[Item], budget: int, max_items: int | None = None
 ) -> list[list[Item]]:
     batches = []
     while queue:
-        if batch := queue.take(budget, max_items, is_live=is_live):
+        if batch := queue.take(lambda _: budget, max_items, is_live=is_live):
             batches.append(batch)
     return batches
 
@@ -118,10 +120,10 @@ def test_a_discarded_item_never_leaves_and_frees_its_place(
 def test_a_late_comer_goes_next_to_a_flood() -> None:
     flood = [Item("flood", 16) for _ in range(1000)]
     queue = filled(flood)
-    queue.take(64, is_live=is_live)
+    queue.take(lambda _: 64, is_live=is_live)
     late = Item("late", 16)
     queue.push(late)
-    assert late in queue.take(64, is_live=is_live)
+    assert late in queue.take(lambda _: 64, is_live=is_live)
 
 
 def test_items_much_larger_than_the_quantum_take_turns_in_few_steps() -> None:
@@ -133,7 +135,7 @@ def test_items_much_larger_than_the_quantum_take_turns_in_few_steps() -> None:
         return True
 
     queue = filled([Item(name, 1_000_000) for name in "abc" for _ in range(2)])
-    order = [queue.take(1, is_live=counted)[0].queue for _ in range(6)]
+    order = [queue.take(lambda _: 1, is_live=counted)[0].queue for _ in range(6)]
     assert order == ["a", "b", "c", "a", "b", "c"]
     assert seen < 100
 
@@ -141,13 +143,13 @@ def test_items_much_larger_than_the_quantum_take_turns_in_few_steps() -> None:
 def test_dead_items_cost_no_budget() -> None:
     dead = [Item("a", 50, is_live=False) for _ in range(3)]
     last = Item("a", 50)
-    assert filled([*dead, last]).take(50, is_live=is_live) == [last]
+    assert filled([*dead, last]).take(lambda _: 50, is_live=is_live) == [last]
 
 
 def test_lane_sizes_are_counted() -> None:
     queue = filled([Item("a", 3), Item("a", 4), Item("b", 5)])
-    assert queue.lane_size("a") == (2, 7)
-    assert queue.lane_size("missing") == (0, 0)
+    assert queue.of(Priority.INTERACTIVE).lane_size("a") == (2, 7)
+    assert queue.of(Priority.BATCH).lane_size("a") == (0, 0)
 
 
 def test_clear_returns_everything() -> None:
@@ -155,4 +157,4 @@ def test_clear_returns_everything() -> None:
     queue = filled(works)
     assert set(queue.clear()) == set(works)
     assert not queue
-    assert queue.take(100, is_live=is_live) == []
+    assert queue.take(lambda _: 100, is_live=is_live) == []

@@ -385,3 +385,27 @@ async def test_without_the_catalogue_it_answers_and_catches_up_later(
                 await replica.publish(seed=2)
                 await until(lambda: replica.resolve("a") == 2)
         await client.aclose()
+
+
+async def test_a_pinned_adapter_is_loaded_and_stays_whichever_version_it_is(
+    redis_client: Redis, tiny_bert: FrozenBase, tmp_path: Path
+) -> None:
+    sizes = FolderStore(tmp_path).add(tiny_bert, seed=9).nbytes
+    async with replica_of(
+        redis_client, tiny_bert, tmp_path, interval_s=0.02, device_bytes=2 * sizes
+    ) as replica:
+        first = await replica.publish("kept", seed=1)
+        others = [await replica.publish(name, seed=n) for n, name in enumerate("bcd", 2)]
+        await replica.catalog.pin("kept", is_pinned=True)
+        residency = replica.residency
+        async with running(replica.registry):
+            await until(lambda: residency.tier(first.digest) is Tier.DEVICE)
+            for record in others:
+                await residency.prefetch(record)
+            assert residency.tier(first.digest) is Tier.DEVICE
+            second = await replica.publish("kept", seed=7)
+            await until(lambda: residency.keeps(second.digest))
+            await until(lambda: residency.tier(second.digest) is Tier.DEVICE)
+            assert not residency.keeps(first.digest)
+            await replica.catalog.retire("kept")
+            await until(lambda: residency.stats().kept_adapters == 0)

@@ -25,6 +25,7 @@ from skhost.runner import Runner
 from skhost.self_tests import SelfTests
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
+from sktuning.config import BaseIdentity
 
 pytestmark = pytest.mark.anyio
 
@@ -154,6 +155,54 @@ async def test_whoever_leaves_does_not_cancel_the_load_for_others(
     store.gate.set()
     await stayer
     assert residency.tier(record.digest) is Tier.DEVICE
+
+
+async def test_what_an_operator_pinned_stays_while_others_come_and_go(
+    open_residency: Open, store: FolderStore, tiny_bert: FrozenBase
+) -> None:
+    kept, *others = (store.add(tiny_bert, seed=seed) for seed in range(4))
+    residency = open_residency(device_bytes=2 * kept.nbytes)
+    residency.keep("acme", [kept])
+    for record in (kept, *others):
+        await residency.prefetch(record)
+    assert residency.tier(kept.digest) is Tier.DEVICE
+    assert residency.tier(others[-1].digest) is Tier.DEVICE
+    assert [r.is_kept for r in residency.residents()] == [True, False]
+    stats = residency.stats()
+    assert (stats.kept_adapters, stats.kept_bytes) == (1, kept.nbytes)
+    assert value(residency, "skhost_pinned_adapters") == 1
+    residency.keep("acme", [])
+    for record in others:
+        await residency.prefetch(record)
+    assert residency.tier(kept.digest) is Tier.STORE
+
+
+async def test_pins_leave_room_for_others(
+    open_residency: Open, store: FolderStore, tiny_bert: FrozenBase
+) -> None:
+    first, second = store.add(tiny_bert, seed=1), store.add(tiny_bert, seed=2)
+    elsewhere = replace(first, digest="sha256:x", base=BaseIdentity("other", "sha256:y"))
+    residency = open_residency(device_bytes=2 * first.nbytes)
+    residency.keep("acme", [elsewhere, first, second])
+    assert residency.keeps(first.digest)
+    assert not residency.keeps(second.digest)
+    assert not residency.keeps(elsewhere.digest)
+    residency.unload(first.digest)  # retired: a pin does not hold that up
+    assert residency.tier(first.digest) is Tier.STORE
+
+
+async def test_what_one_owner_pins_leaves_less_for_the_others(
+    open_residency: Open, store: FolderStore, tiny_bert: FrozenBase
+) -> None:
+    first, second = store.add(tiny_bert, seed=1), store.add(tiny_bert, seed=2)
+    residency = open_residency(device_bytes=2 * first.nbytes)
+    residency.keep("acme", [first])
+    residency.keep("other", [second])
+    assert residency.keeps(first.digest)
+    assert not residency.keeps(second.digest)
+    residency.keep("acme", [])
+    residency.keep("other", [second])
+    assert residency.keeps(second.digest)
 
 
 async def test_the_least_recently_used_is_evicted_and_really_freed(

@@ -126,6 +126,28 @@ async def delete_alias(name: str, alias: str, workspace: WorkspaceDep) -> Respon
     return Response(status_code=204)
 
 
+@router.put(
+    "/adapters/{name}/pin",
+    response_model=AdapterBody,
+    responses=errors(AdapterNotFound, Conflict),
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.pin"))],
+)
+async def pin(name: str, workspace: WorkspaceDep) -> JSONResponse:
+    """Keep what the adapter's aliases point at in memory, on every server, now and later."""
+    return _body(await workspace.releases.pin(name, is_pinned=True))
+
+
+@router.delete(
+    "/adapters/{name}/pin",
+    response_model=AdapterBody,
+    responses=errors(AdapterNotFound),
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.unpin"))],
+)
+async def unpin(name: str, workspace: WorkspaceDep) -> JSONResponse:
+    """Let an adapter come and go with its use, as all others."""
+    return _body(await workspace.releases.pin(name, is_pinned=False))
+
+
 @router.delete(
     "/adapters/{ref}",
     status_code=204,

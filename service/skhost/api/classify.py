@@ -1,16 +1,22 @@
 """POST /classify: texts in, each adapter's answers out."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
+from skhost.api.answer import JsonAnswer
 from skhost.api.departure import unless_client_leaves
 from skhost.api.deps import CallerDep, Needs, OnlyQuery, ServicesDep
 from skhost.api.documented import errors
-from skhost.api.inputs import batch_of, options_of, refs_of
+from skhost.api.inputs import (
+    PriorityQuery,
+    TimeoutQuery,
+    batch_of,
+    options_of,
+    refs_of,
+    schedule_of,
+)
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
 from skhost.errors import (
     AdapterNotFound,
@@ -25,6 +31,7 @@ from skhost.errors import (
     StoreUnavailable,
     VersionNotFound,
 )
+from skhost.schedule import Priority
 
 router = APIRouter(tags=["classify"])
 
@@ -47,7 +54,10 @@ AdapterQuery = Annotated[
         *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
-    dependencies=[Depends(Needs(Scope.CLASSIFY)), Depends(OnlyQuery("adapter"))],
+    dependencies=[
+        Depends(Needs(Scope.CLASSIFY)),
+        Depends(OnlyQuery("adapter", "priority", "timeout_s")),
+    ],
 )
 async def classify(
     request: Request,
@@ -55,13 +65,15 @@ async def classify(
     services: ServicesDep,
     caller: CallerDep,
     adapter: AdapterQuery,
-) -> JSONResponse:
+    priority: PriorityQuery = Priority.INTERACTIVE,
+    timeout_s: TimeoutQuery = None,
+) -> JsonAnswer:
     """Classify texts with one adapter, or with several at once."""
     refs = refs_of(adapter, services.settings, caller.tenant)
     batch = batch_of(body, services.settings)
-    deadline = asyncio.get_running_loop().time() + services.settings.request_timeout_s
+    schedule = schedule_of(priority, timeout_s, services.settings)
     answers = await unless_client_leaves(
-        request, services.engine.classify(refs, batch.inputs, options_of(body), deadline)
+        request, services.engine.classify(refs, batch.inputs, options_of(body), schedule)
     )
     request.state.usage.tokens += sum(answer.num_tokens for answer in answers)
     request.state.timings_ms.update(answers[0].timings.to_ms())
@@ -70,10 +82,10 @@ async def classify(
     )
     bodies = [{**a.to_dict(), "results": batch.spread(a.results)} for a in answers]
     if len(bodies) > 1:
-        return JSONResponse({"adapters": bodies})
+        return JsonAnswer({"adapters": bodies})
     if body.text is not None:
         _raise_only_error(bodies[0]["results"][0])
-    return JSONResponse(bodies[0])
+    return JsonAnswer(bodies[0])
 
 
 def _raise_only_error(item: dict[str, Any]) -> None:

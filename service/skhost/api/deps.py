@@ -1,4 +1,7 @@
-"""What handlers are given: the parts of the one composition, by name."""
+"""What handlers are given: the parts of the one composition, by name.
+
+All are coroutines: FastAPI would run plain functions on a thread, a request at a time.
+"""
 
 from typing import Annotated
 
@@ -13,7 +16,7 @@ from skhost.services import Services
 from skhost.workspaces import Workspace
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The composition that the lifespan made."""
     services: Services = request.app.state.services
     return services
@@ -33,7 +36,8 @@ CallerDep = Annotated[Caller, Depends(caller_of)]
 
 async def workspace_of(request: Request) -> Workspace:
     """What the caller's tenant has; the tenant is the key's and never what a request says."""
-    return services_of(request).workspaces.of((await caller_of(request)).tenant)
+    services = await services_of(request)
+    return services.workspaces.of((await caller_of(request)).tenant)
 
 
 WorkspaceDep = Annotated[Workspace, Depends(workspace_of)]
@@ -77,7 +81,7 @@ class Needs:
                 f'Bearer realm="skhost", error="insufficient_scope", scope="{self.scopes[0]}"'
             )
             raise error
-        home = services_of(request).settings.tenant
+        home = (await services_of(request)).settings.tenant
         if self.is_operators and caller.tenant != home:
             raise Forbidden(f"this is for keys of the server's own tenant, {home}")
 
@@ -88,7 +92,7 @@ class OnlyQuery:
     def __init__(self, *known: str) -> None:
         self._known = known
 
-    def __call__(self, request: Request) -> None:
+    async def __call__(self, request: Request) -> None:
         for name in request.query_params:
             if name not in self._known:
                 possible = ", ".join(self._known) or "none"

@@ -1,15 +1,35 @@
 """From a checked body to what is classified, within the server's limits."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
+
+from fastapi import Query
 
 from skhost.answers import ClassifyOptions
 from skhost.api.schemas import ClassifyRequest
 from skhost.errors import InvalidRequest
 from skhost.names import AdapterRef, parse_ref
+from skhost.schedule import Priority, Schedule
 from skhost.settings import Settings
 from sktuning.data import TextInput
+
+PriorityQuery = Annotated[
+    Priority,
+    Query(
+        description="`batch` takes what `interactive` leaves, and a ninth of a busy server; "
+        "a full queue refuses it first."
+    ),
+]
+TimeoutQuery = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        description="Seconds after which an answer is of no use any more; what has not been "
+        "computed by then will not be. At most the server's own limit.",
+    ),
+]
 
 
 def refs_of(adapter: str, settings: Settings, tenant: str | None = None) -> list[AdapterRef]:
@@ -31,6 +51,18 @@ def refs_of(adapter: str, settings: Settings, tenant: str | None = None) -> list
 def options_of(body: ClassifyRequest) -> ClassifyOptions:
     """How a body wants its answers."""
     return ClassifyOptions(body.top_k, body.threshold, body.scores, body.truncate, body.max_risk)
+
+
+def schedule_of(priority: Priority, timeout_s: float | None, settings: Settings) -> Schedule:
+    """When work that is asked for now is to be done.
+
+    Raises:
+        InvalidRequest: it wants more time than the server gives.
+    """
+    longest = settings.request_timeout_s
+    if timeout_s is not None and timeout_s > longest:
+        raise InvalidRequest(f"timeout_s may be {longest:g} at most here, got {timeout_s:g}")
+    return Schedule(asyncio.get_running_loop().time() + (timeout_s or longest), priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +94,9 @@ def batch_of(body: ClassifyRequest, settings: Settings) -> Batch:
             f"a request may have {limit} texts, got {len(inputs)}; send them in several requests",
             details={"max_items": limit, "items": len(inputs)},
         )
-    sizes = [_size(item) for item in inputs]
+    sizes = [size_of(item) for item in inputs]
     longest = settings.max_text_chars
-    refused = {i: _too_long(size, longest) for i, size in enumerate(sizes) if size > longest}
+    refused = {i: too_long(size, longest) for i, size in enumerate(sizes) if size > longest}
     if len(refused) == len(inputs):
         raise InvalidRequest(refused[0]["error"]["message"], details={"max_text_chars": longest})
     return Batch([item for i, item in enumerate(inputs) if i not in refused], refused)
@@ -80,11 +112,13 @@ def _inputs(body: ClassifyRequest) -> list[TextInput]:
     return [TextInput(tokens=tuple(words)) for words in body.tokens or ()]
 
 
-def _size(item: TextInput) -> int:
+def size_of(item: TextInput) -> int:
+    """Characters of an input, all its parts together."""
     words = item.tokens or ()
     return len(item.text) + len(item.text_pair or "") + sum(map(len, words)) + len(words)
 
 
-def _too_long(size: int, limit: int) -> dict[str, Any]:
+def too_long(size: int, limit: int) -> dict[str, Any]:
+    """The item of an input of `size` characters."""
     message = f"the text has {size:,} characters; at most {limit:,} are read: send it in parts"
     return {"error": {"code": "input_too_long", "message": message}}

@@ -11,9 +11,12 @@ from skhost.errors import PayloadTooLarge
 
 
 class BodyLimit:
-    """ASGI middleware: refuses a body beyond `max_bytes(path)`, declared or streamed."""
+    """ASGI middleware: refuses a body beyond `max_bytes(path)`, declared or streamed.
 
-    def __init__(self, app: ASGIApp, *, max_bytes: Callable[[str], int]) -> None:
+    None is no limit: whoever reads such a body keeps little of it at once.
+    """
+
+    def __init__(self, app: ASGIApp, *, max_bytes: Callable[[str], int | None]) -> None:
         self._app = app
         self._max_bytes = max_bytes
 
@@ -22,6 +25,9 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limit = self._max_bytes(scope["path"])
+        if limit is None:
+            await self._app(scope, receive, send)
+            return
         declared = Headers(scope=scope).get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             error = PayloadTooLarge(_message(limit, f"{int(declared):,} bytes were announced"))

@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from skhost.api.errors import did_you_mean, shown
 from skhost.records import Origin, VersionState
+from sktuning.data import TextInput
 from sktuning.zero_shot import MAX_DESCRIPTIONS, MAX_LABELS
 
 INPUT_FIELDS = ("text", "texts", "pairs", "tokens")
+ROW_FIELDS = ("text", "pair", "tokens")
 
 VersionNumber = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -83,6 +85,33 @@ class ClassifyRequest(Strict):
             return self
         seen = f"got {' and '.join(given)}" if given else "got none of them"
         raise ValueError(f"send exactly one of {', '.join(INPUT_FIELDS)}; {seen}")
+
+
+class ClassifyRow(BaseModel):
+    """A line of a stream: exactly one of text, pair and tokens."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    text: str | None = Field(None, description="One text.")
+    pair: tuple[str, str] | None = Field(None, description="Two texts to compare.")
+    tokens: list[str] | None = Field(None, description="The words of a row.")
+    id: str | int | None = Field(None, description="Comes back with the answer.")
+
+    def input(self) -> TextInput:
+        """What is classified.
+
+        Raises:
+            ValueError: not exactly one of the three is given.
+        """
+        given = [name for name in ROW_FIELDS if getattr(self, name) is not None]
+        if len(given) != 1:
+            seen = f"got {' and '.join(given)}" if given else "got none of them"
+            raise ValueError(f"send exactly one of {', '.join(ROW_FIELDS)}; {seen}")
+        if self.text is not None:
+            return TextInput(self.text)
+        if self.pair is not None:
+            return TextInput(*self.pair)
+        return TextInput(tokens=tuple(self.tokens or ()))
 
 
 class ClassifyAnswer(BaseModel):
@@ -182,6 +211,7 @@ class AdapterBody(BaseModel):
     revision: int
     aliases: dict[str, int]
     history: dict[str, list[int]] = Field(description="What each alias pointed at before.")
+    pinned: bool = Field(description="Whether what its aliases point at stays in memory.")
     versions: list[Version]
 
 

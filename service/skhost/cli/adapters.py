@@ -24,6 +24,7 @@ def group() -> typer.Typer:
     app.command("promote")(promote)
     app.command("rollback")(rollback)
     app.command("alias")(alias)
+    app.command("pin")(pin)
     app.command("rm")(remove)
     app.command("export")(export)
     app.command("import")(import_archive)
@@ -102,6 +103,20 @@ def alias(
         else:
             found = s.client.set_alias(name, alias, version)
             s.show(found, lambda: f"{name}@{alias} is version {version} now")
+
+
+def pin(
+    ctx: typer.Context,
+    name: Name,
+    off: Annotated[bool, typer.Option("--off", help="Let it come and go again.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep an adapter in memory on every server."""
+    with session(ctx, url, as_json) as s:
+        found = s.client.pin(name, is_pinned=not off)
+        says = "comes and goes with its use" if off else "stays in memory"
+        s.show(found, lambda: f"{name} {says}")
 
 
 def remove(

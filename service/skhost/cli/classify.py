@@ -1,7 +1,7 @@
 """`skhost classify`: texts from the command line, a file or standard input."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +10,20 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from skhost.cli import train_options as columns
+from skhost.cli.scoring import (
+    Answered,
+    Batches,
+    Given,
+    counted,
+    progress,
+    score,
+    write_lines,
+)
 from skhost.cli.session import AsJson, CommandError, Session, Url, new_table, session, write_json
 
-BATCH = 64  # texts a request
+BATCH = 64  # rows a table
+STDIN = "-"
 
 
 def classify(
@@ -22,10 +33,22 @@ def classify(
     ],
     texts: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TEXT...", help="Texts; without any, one a line from stdin."),
+        typer.Argument(
+            metavar="FILE|TEXT...",
+            help="A file, `-` for stdin, or texts; without any, stdin.",
+        ),
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", "-f", help="A file with one text a line.")
+        Path | None,
+        typer.Option(
+            "--file",
+            "-f",
+            help="CSV, TSV, JSON Lines, JSON or Parquet by its name, each also gzipped; any other "
+            "has one text a line.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write JSON Lines to this file.")
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Show at most so many labels.")] = None,
     threshold: Annotated[float | None, typer.Option(help="A probability.")] = None,
@@ -33,65 +56,71 @@ def classify(
         float | None,
         typer.Option(help="Acceptable share of wrong answers; less sure ones are marked."),
     ] = None,
+    text_column: columns.TextColumn = None,
+    pair_column: columns.PairColumn = None,
+    tokens_column: columns.TokensColumn = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Classify texts; with --json, one JSON object a text and line."""
+    """Classify a file's rows, or texts; with --json or --output, one JSON object a row."""
     options: dict[str, Any] = {"top_k": top_k, "threshold": threshold, "max_risk": max_risk}
+    named = {"text": text_column, "text_pair": pair_column, "tokens": tokens_column}
+    batches, total = _rows(texts, file, named)
     with session(ctx, url, as_json) as s:
-        num_failed = sum(
-            _show(s, batch, s.client.classify(adapter, texts=batch, **options))
-            for batch in _batches(_texts(texts, file))
-        )
-    if num_failed:
-        raise CommandError(f"{num_failed} texts could not be classified; the lines above say why")
+        is_shown = output is None and s.out.is_terminal
+        with progress(s.err, total, is_hidden=is_shown) as moved:
+            answers = counted(score(s, adapter, batches, options), moved)
+            if output is not None:
+                write_lines(answers, output)
+            else:
+                _show(s, answers)
+    if moved.num_errors:
+        where = f"{output} says why" if output else "the lines above say why"
+        raise CommandError(f"{moved.num_errors:,} texts could not be classified; {where}")
 
 
-def _texts(texts: list[str] | None, file: Path | None) -> Iterable[str]:
+def _rows(
+    texts: list[str] | None, file: Path | None, named: Mapping[str, str | None]
+) -> tuple[Batches, int | None]:
+    """What is to be classified, and about how much there is."""
     if texts and file:
         raise CommandError("give either TEXT or --file, not both", exit_code=2)
-    if texts:
-        return texts
-    if file is not None:
-        return _lines_of(file)
-    if sys.stdin.isatty():
-        raise CommandError("no text: give TEXT, --file FILE, or lines on stdin", exit_code=2)
-    return (line.rstrip("\n") for line in sys.stdin if line.strip())
+    if texts and len(texts) == 1 and (texts[0] == STDIN or Path(texts[0]).is_file()):
+        file = Path(texts[0])
+    elif texts:
+        return iter([[Given({"text": text}) for text in texts]]), len(texts)
+    if file is None and sys.stdin.isatty():
+        raise CommandError("no text: give FILE, TEXT, or lines on stdin", exit_code=2)
+    from skhost.cli.inputs import batches_of, choice_of, count_rows  # reads Parquet, too
+
+    source = None if file == Path(STDIN) else file
+    return batches_of(source, choice_of(named)), count_rows(source)
 
 
-def _lines_of(file: Path) -> Iterator[str]:
-    try:
-        with file.open(encoding="utf-8") as lines:
-            yield from (line.rstrip("\n") for line in lines if line.strip())
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file} is not a UTF-8 text file: {error.reason}") from error
-
-
-def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
-    iterator = iter(texts)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch
-
-
-def _show(s: Session, texts: list[str], answer: dict[str, Any]) -> int:
-    """Show the answers; how many of them are errors."""
-    results = answer["results"]
+def _show(s: Session, answers: Iterator[Answered]) -> None:
+    """Each answer as a line of JSON, or tables of some."""
     if s.as_json:
-        for text, result in zip(texts, results, strict=True):
-            write_json(
-                {"text": text, "adapter": answer["adapter"], "version": answer["version"], **result}
-            )
-    else:
-        s.out.print(_table(texts, answer))
-    return len([result for result in results if "error" in result])
+        for given, answer in answers:
+            write_json({**given.row, **answer})
+        return
+    while some := list(islice(answers, BATCH)):
+        s.out.print(_table(some))
 
 
-def _table(texts: list[str], answer: dict[str, Any]) -> Table:
-    title = f"{answer['adapter']}@{answer['version']}"
+def _table(some: list[Answered]) -> Table:
+    title = next((f"{a['adapter']}@{a['version']}" for _, a in some if "adapter" in a), None)
     table = new_table("text", "answer", "score", title=title)
-    for text, result in zip(texts, answer["results"], strict=True):
-        table.add_row(_plain(text), _plain(answer_of(result)), score_of(result))
+    for given, answer in some:
+        table.add_row(_plain(text_of(given)), _plain(answer_of(answer)), score_of(answer))
     return table
+
+
+def text_of(given: Given) -> str:
+    """One row as people read it."""
+    row = given.row
+    return str(
+        row.get("text") or " | ".join(row.get("pair", ())) or " ".join(row.get("tokens", ()))
+    )
 
 
 def answer_of(result: dict[str, Any]) -> str:

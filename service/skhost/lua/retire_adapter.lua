@@ -10,6 +10,7 @@ end
 for _, alias in ipairs(fields('alias:')) do
   forget_alias(alias[1])
 end
+redis.call('HDEL', adapter, 'pinned')
 redis.call('HSET', adapter, 'retired', '1')
 redis.call('ZREM', adapters, name)
 announce()

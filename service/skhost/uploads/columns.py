@@ -65,6 +65,21 @@ class Columns:
         return _key(self.target) in LABELS
 
 
+@dataclass(frozen=True, slots=True)
+class InputColumns:
+    """The columns of a file that has rows to classify: nothing is said of targets."""
+
+    text: str | None = None
+    text_pair: str | None = None
+    tokens: str | None = None
+    id: str | None = None
+
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        values = (self.text, self.text_pair, self.tokens, self.id)
+        return frozenset(name for name in values if name is not None)
+
+
 def _key(name: str) -> str:
     return normal_name(name).replace("_", " ")
 
@@ -81,6 +96,15 @@ def find_columns(choice: ColumnChoice, task: Task | None, findings: Findings) ->
         UploadRefused: a column that is needed is not there, or several could be it.
     """
     return _Finder(choice, task, findings).find()
+
+
+def find_inputs(choice: ColumnChoice, findings: Findings) -> InputColumns:
+    """The columns of a file that is to be classified.
+
+    Raises:
+        UploadRefused: there are no texts, or several columns could be them.
+    """
+    return _Finder(choice, None, findings).inputs()
 
 
 class _Finder:
@@ -106,6 +130,15 @@ class _Finder:
         used = {text, pair, tokens, target, row_id, split}
         unused = tuple(name for name in self._findings.columns if name not in used)
         return Columns(target, text, pair, tokens, row_id, split, unused)
+
+    def inputs(self) -> InputColumns:
+        row_id, named = self._optional("id", ID), self._given.keys()
+        has_texts = named & {"text", "text_pair"} or self._candidates(TEXT + sum(PAIRS, ()))
+        if "tokens" in named or (not has_texts and self._candidates(TOKENS)):
+            tokens = self._given.get("tokens") or self._pick("words", TOKENS)
+            return InputColumns(tokens=tokens, id=row_id)
+        text, pair = self._texts()
+        return InputColumns(text, pair, id=row_id)
 
     def _existing(self, name: str, role: str) -> str:
         """The column that the request means: its exact name, or else its normalised one."""

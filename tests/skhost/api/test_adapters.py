@@ -1,11 +1,14 @@
 """Versions, aliases and their moves over HTTP; what answers changes with them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import pytest
-from live_server import LiveServer, error_of, publish
+from live_server import LiveServer, error_of, live_server, publish
+
+from skhost.settings import Settings
 
 
 @pytest.fixture
@@ -114,3 +117,29 @@ def test_moves_that_cannot_be_made(
     http: httpx.Client, method: str, path: str, body: object, status: int, code: str
 ) -> None:
     error_of(http.request(method, path, json=body), status, code)
+
+
+def test_an_adapter_is_pinned_and_let_go(http: httpx.Client) -> None:
+    pinned = http.put("/adapters/tone/pin")
+    assert pinned.status_code == 200
+    assert pinned.json()["pinned"] is True
+    assert http.get("/info").json()["residency"]["kept_adapters"] == 1
+    assert http.get("/adapters/tone").json() == pinned.json()
+    assert http.delete("/adapters/tone/pin").json()["pinned"] is False
+    assert http.get("/info").json()["residency"]["kept_adapters"] == 0
+    error_of(http.put("/adapters/nobody/pin"), 404, "adapter_not_found")
+
+
+def test_a_pin_that_leaves_too_little_room_is_refused(
+    tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, base=str(tiny_bert_folder), device_budget_bytes=1 << 20)
+    with live_server(settings) as small:
+        room = publish(small, "first")["nbytes"]
+        publish(small, "second", seed=1)
+        # a budget of which one of them takes more than half
+        small.services.engine.residency._device.budget_bytes = 2 * room
+        httpx.put(f"{small.url}/adapters/first/pin").raise_for_status()
+        refused = httpx.put(f"{small.url}/adapters/second/pin")
+        error_of(refused, 409, "conflict", f"would take {2 * room} bytes")
+        assert not httpx.get(f"{small.url}/adapters/second").json()["pinned"]

@@ -72,6 +72,7 @@ def test_openapi_documents_every_route_with_its_errors(http: httpx.Client) -> No
     paths: dict[str, dict[str, Any]] = document["paths"]
     assert set(paths) == {
         "/classify",
+        "/classify/stream",
         "/train",
         "/train/{job_id}",
         "/train/{job_id}/cancel",
@@ -82,6 +83,7 @@ def test_openapi_documents_every_route_with_its_errors(http: httpx.Client) -> No
         "/adapters/{name}/versions",
         "/adapters/{name}/promote",
         "/adapters/{name}/rollback",
+        "/adapters/{name}/pin",
         "/adapters/{name}/aliases/{alias}",
         "/adapters/{ref}",
         "/adapters/{ref}/export",

@@ -52,6 +52,13 @@ def test_an_adapter_is_promoted_rolled_back_and_aliased(skhost: Skhost) -> None:
     assert (both.code, both.err) == (2, "error: give either a VERSION or --delete\n")
 
 
+def test_an_adapter_is_pinned_and_let_go(skhost: Skhost) -> None:
+    assert skhost("adapters", "pin", "feelings").out == "feelings stays in memory\n"
+    assert skhost("adapters", "show", "feelings", "--json").json["pinned"] is True
+    let_go = skhost("adapters", "pin", "feelings", "--off").out
+    assert let_go == "feelings comes and goes with its use\n"
+
+
 def test_an_adapter_goes_out_and_comes_in(skhost: Skhost, tmp_path: Path) -> None:
     archive = tmp_path / "mood.tar.gz"
     out = skhost("adapters", "export", "mood@1", "-o", str(archive), "--json").json
@@ -81,11 +88,11 @@ def test_texts_from_the_line_a_file_and_stdin_get_the_same_answers(
     assert [answer["text"] for answer in line.lines] == texts
     assert {"label", "score", "scores", "version"} <= set(line.lines[0])
     assert skhost("classify", "-a", "mood", "--json", "-f", str(file)).lines == line.lines
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(texts)))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("\n".join(texts).encode())))
     assert skhost("classify", "-a", "mood", "--json").lines == line.lines
 
 
-def test_many_texts_go_in_several_requests(skhost: Skhost, tmp_path: Path) -> None:
+def test_many_texts_are_answered_in_order(skhost: Skhost, tmp_path: Path) -> None:
     file = tmp_path / "texts.txt"
     file.write_text("".join(f"text {i}\n" for i in range(150)))
     answers = skhost("classify", "-a", "mood", "--json", "-f", str(file)).lines

@@ -54,6 +54,8 @@ JOB = "/train/" + NO_SUCH_JOB
 # Each answers the same however often it is asked.
 ASKS = (
     Ask("POST", "/classify", Scope.CLASSIFY, 200, "/classify?adapter=mood", json(text="a")),
+    Ask("POST", "/classify/stream", Scope.CLASSIFY, 200, "/classify/stream?adapter=mood",
+        (("content", b'{"text": "a"}\n'), ("headers", {"Content-Type": "application/x-ndjson"}))),
     Ask("GET", "/adapters", None, 200),
     Ask("GET", "/adapters/{name}", None, 200, "/adapters/mood"),
     Ask("GET", "/adapters/{name}/versions", None, 200, "/adapters/mood/versions"),
@@ -67,6 +69,8 @@ ASKS = (
         json(version=1)),
     Ask("DELETE", "/adapters/{name}/aliases/{alias}", Scope.ADMIN, 404,
         "/adapters/mood/aliases/nobody"),
+    Ask("PUT", "/adapters/{name}/pin", Scope.ADMIN, 200, "/adapters/mood/pin"),
+    Ask("DELETE", "/adapters/{name}/pin", Scope.ADMIN, 200, "/adapters/mood/pin"),
     Ask("DELETE", "/adapters/{ref}", Scope.ADMIN, 404, "/adapters/mood@9"),
     Ask("POST", "/train", Scope.TRAIN, 422),
     Ask("GET", "/train", Scope.TRAIN, 200),
@@ -340,6 +344,14 @@ def about(adapter: str, job: str) -> tuple[Ask, ...]:
     return (
         Ask("POST", "", None, 404, f"/classify?adapter={adapter}", json(text="a")),
         Ask("POST", "", None, 404, f"/classify?adapter={adapter}@1", json(text="a")),
+        Ask(
+            "POST",
+            "",
+            None,
+            404,
+            f"/classify/stream?adapter={adapter}",
+            (("content", b'{"text": "a"}\n'),),
+        ),
         Ask("GET", "", None, 404, at),
         Ask("GET", "", None, 404, f"{at}/versions"),
         Ask("GET", "", None, 404, f"{at}/export"),
@@ -347,6 +359,8 @@ def about(adapter: str, job: str) -> tuple[Ask, ...]:
         Ask("POST", "", None, 404, f"{at}/rollback"),
         Ask("PUT", "", None, 404, f"{at}/aliases/b", json(version=1)),
         Ask("DELETE", "", None, 404, f"{at}/aliases/prod"),
+        Ask("PUT", "", None, 404, f"{at}/pin"),
+        Ask("DELETE", "", None, 404, f"{at}/pin"),
         Ask("DELETE", "", None, 404, at),
         Ask("GET", "", None, 404, of),
         Ask("GET", "", None, 404, f"{of}/events"),
@@ -369,7 +383,7 @@ def test_another_tenants_adapter_and_job_are_as_if_they_did_not_exist(
             del error["request_id"], reference["request_id"]
             seen = str(error).replace(theirs.adapter, nobody).replace(theirs.job, NO_SUCH_JOB)
             assert seen == str(reference), ask.path
-    for ask in about(theirs.adapter, theirs.job)[:5]:
+    for ask in about(theirs.adapter, theirs.job)[:6]:
         assert ask.send(http, **bearer(guarded.keys["acme"])).status_code == 200, ask.path
 
 

@@ -96,7 +96,9 @@ def test_tokens_are_counted_as_they_were_used(quota: Quota) -> None:
 def test_the_keys_of_a_tenant_share_its_bound(quota: Quota) -> None:
     quota.change(lambda store: store.limit_tenant("acme", Quotas(requests="2/hour")))
     with quota.client("acme") as one, quota.client("acme") as two, quota.client() as other:
-        wait_until(lambda: quota.live.services.keyring.tenants["acme"].requests == "2/hour")
+        wait_until(
+            lambda: quota.live.services.keyring.tenants.get("acme", Quotas()).requests == "2/hour"
+        )
         codes = [http.get("/adapters").status_code for http in (one, two, one, two)]
         assert codes == [200, 200, 429, 429]
         assert other.get("/adapters").status_code == 200

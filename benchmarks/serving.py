@@ -33,7 +33,8 @@ def main(arguments: Sequence[str]) -> int:
     rows = [row for file in options.reuse for row in json.loads(file.read_text())]
     if options.rungs:
         rows += _measure(options)
-    report("Serving", [_shown(row) for row in rows])
+    if timed := [_shown(row) for row in rows if "ms" in row]:
+        report("Serving", timed)
     if options.markdown:
         table.write_page(options.markdown, rows, options.tokens, options.threads)
     return 0

@@ -17,7 +17,7 @@ from contest.cache import Cache
 from contest.children import Children, fill
 from contest.plan import Choice, Rates, customary, runs, search_base, trials
 from contest.rates import ENTRANTS
-from contest.run import Run
+from contest.run import Outcome, Run
 from report import report, write
 
 
@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 class _Contest:
     def __init__(self, options: argparse.Namespace, datasets: Sequence[str]) -> None:
         self._options = options
-        self._cache = Cache(options.cache)
+        self._cache = Cache[Run, Outcome](options.cache, Outcome.from_json)
         self._datasets = datasets if options.full else None
         self._choice = Choice(
             tuple(options.bases),

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from contest.cache import Cache
+from contest.cache import Cache, OutcomeT, RunT
 from contest.run import Outcome, Run
 
 _BENCHMARKS = Path(__file__).resolve().parents[1]
@@ -61,9 +61,9 @@ class Children:
 
 
 def fill(
-    cache: Cache,
-    runs: Sequence[Run],
-    perform: Callable[[Run], Outcome],
+    cache: Cache[RunT, OutcomeT],
+    runs: Sequence[RunT],
+    perform: Callable[[RunT], OutcomeT],
     say: Callable[[str], None],
     jobs: int = 1,
 ) -> int:

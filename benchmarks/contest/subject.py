@@ -21,23 +21,23 @@ def read_subject(data: Path, run: Run) -> Dataset:
     """
     folder = data / run.dataset
     whole = read_dataset(folder / "train.jsonl", ReadRequest()).dataset
-    train = _few(whole.train, run.shots, run.seed) if run.shots else whole.train
+    train = few(whole.train, run.shots, run.seed) if run.shots else whole.train
     return replace(
         whole,
-        train=_sample(train, run.rows),
-        held_out=_sample(whole.held_out, run.held_out),
+        train=sample(train, run.rows),
+        held_out=sample(whole.held_out, run.held_out),
         test=tuple(read_rows(folder / "test.jsonl", whole)),
     )
 
 
-def _sample(rows: Sequence[Example], count: int | None) -> tuple[Example, ...]:
+def sample(rows: Sequence[Example], count: int | None) -> tuple[Example, ...]:
     """So many rows, always the same, in their order."""
     if count is None or len(rows) <= count:
         return tuple(rows)
     return tuple(rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), count)))
 
 
-def _few(rows: Sequence[Example], shots: int, seed: int) -> tuple[Example, ...]:
+def few(rows: Sequence[Example], shots: int, seed: int) -> tuple[Example, ...]:
     """So many rows of each label, others with every seed."""
     by_label: dict[object, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):

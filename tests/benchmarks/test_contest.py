@@ -40,7 +40,7 @@ def outcome(run: Run = RUN, score: float = 0.9, curve: tuple[float, ...] = (0.5,
 
 
 def test_an_outcome_is_kept_under_its_settings(tmp_path: Path) -> None:
-    cache = Cache(tmp_path / "cache")
+    cache = Cache[Run, Outcome](tmp_path / "cache", Outcome.from_json)
     assert cache.get(RUN) is None
     cache.put(outcome())
     assert cache.get(RUN) == outcome()
@@ -60,11 +60,11 @@ def test_what_was_run_is_not_run_again_and_a_failure_stops_nothing(tmp_path: Pat
         return outcome(run)
 
     said: list[str] = []
-    assert fill(Cache(tmp_path), runs, perform, said.append) == 1
+    assert fill(Cache[Run, Outcome](tmp_path, Outcome.from_json), runs, perform, said.append) == 1
     assert "out of memory" in said[1]
-    assert fill(Cache(tmp_path), runs, perform, said.append) == 0
+    assert fill(Cache[Run, Outcome](tmp_path, Outcome.from_json), runs, perform, said.append) == 0
     assert performed == [0, 1, 2, 1]
-    assert len(Cache(tmp_path).found(runs)) == 3
+    assert len(Cache[Run, Outcome](tmp_path, Outcome.from_json).found(runs)) == 3
 
 
 def test_the_plan_waits_for_the_rates() -> None:

@@ -26,7 +26,8 @@ _FEW: dict[str, Any] = {"rows": None, "shots": _SHOTS, "min_steps": 100}
 def main(arguments: list[str]) -> int:
     """Run what is missing, and report all that there is."""
     options = _parser().parse_args(arguments)
-    cache, planned = Cache(options.cache), list(_runs(options))
+    cache = Cache[Run, Outcome](options.cache, Outcome.from_json)
+    planned = list(_runs(options))
     failed = 0
     if not options.report:
         perform = Children(options.data, options.device, options.threads)

@@ -21,9 +21,9 @@ from contest.subject import sample
 from report import Row, report
 from tasks import capped, read_rows
 
-import sktuning
 from skhost.uploads import ReadRequest, read_dataset
 from sktuning.adapter import Adapter
+from sktuning.artifact import load, save
 from sktuning.base import FrozenBase
 from sktuning.calibration import Confidences, confidences, expected_calibration_error
 from sktuning.classify import Classifier
@@ -34,6 +34,7 @@ from sktuning.errors import ConfigError
 from sktuning.logits import logits_of
 from sktuning.metrics import score
 from sktuning.tokens import EncodedRow
+from sktuning.training.fit import fit
 
 DATASETS = ("sst2", "trec", "banking77", "ag_news", "sms_spam", "cola", "mrpc")
 ROWS, TEST_ROWS = 2000, 2000
@@ -133,10 +134,10 @@ def read(folder: Path, rows: int) -> Dataset:
 def trained(base: FrozenBase, dataset: Dataset, kept: Path | None) -> Adapter:
     """The adapter that is kept there, or a new one, which then is."""
     if kept is not None and kept.is_dir():
-        return sktuning.load(kept)
-    result = sktuning.fit(base, dataset)
+        return load(kept)
+    result = fit(base, dataset)
     if kept is not None:
-        sktuning.save(kept, result)
+        save(kept, result)
     return result.adapter
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from calibration import Answered
 
-from sktuning.calibration import Confidences
+from sktuning.calibration import Confidences, expected_calibration_error
 from sktuning.config import AdapterConfig, BaseIdentity, RiskLevel, Task
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,8 +61,8 @@ def test_what_is_answered_at_a_risk_and_what_of_it_is_wrong() -> None:
 def test_a_temperature_that_helps_shows() -> None:
     logits = [np.array([0.0, 4.0])] * 10
     answered = Answered(CONFIG, logits, ["yes"] * 7 + ["no"] * 3)
-    sure = calibration.expected_calibration_error(answered.seen())
-    less = calibration.expected_calibration_error(answered.seen(temperature=4 / np.log(7 / 3)))
+    sure = expected_calibration_error(answered.seen())
+    less = expected_calibration_error(answered.seen(temperature=4 / np.log(7 / 3)))
     assert sure == pytest.approx(1 / (1 + np.exp(-4)) - 0.7)
     assert less == pytest.approx(0)
 

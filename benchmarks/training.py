@@ -97,10 +97,10 @@ class MatrixProducts:
 
     Args:
         base: says in one forward which layers its gradient goes through.
+        max_tokens: of a step.
     """
 
-    def __init__(self, base: FrozenBase) -> None:
-        self._dtype = base.dtype
+    def __init__(self, base: FrozenBase, max_tokens: int) -> None:
         self._weights: list[Tensor] = []
         self._passed: list[Tensor] = []  # whose input needs a gradient
         kv = Classifier(base).semantics.get("a text").kv.requires_grad_()
@@ -112,22 +112,21 @@ class MatrixProducts:
         base.forward([Row((3, 4), (0, 0), PromptState(kv=kv))])
         for handle in handles:
             handle.remove()
+        widths = {width for weight in self._weights for width in weight.shape}
+        self._states = {n: torch.full((max_tokens, n), 0.1, dtype=base.dtype) for n in widths}
 
     def __call__(self, tokens: int) -> None:
         """A step's products."""
         for weight in self._weights:
-            nn.functional.linear(self._states(tokens, weight.shape[1]), weight)
+            nn.functional.linear(self._states[weight.shape[1]][:tokens], weight)
         for weight in reversed(self._passed):
-            self._states(tokens, weight.shape[0]) @ weight
+            self._states[weight.shape[0]][:tokens] @ weight
 
     def _see(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(module.weight, Tensor)
         self._weights.append(module.weight)
         if inputs[0].requires_grad:
             self._passed.append(module.weight)
-
-    def _states(self, tokens: int, width: int) -> Tensor:
-        return torch.full((tokens, width), 0.1, dtype=self._dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +188,8 @@ class Race:
         return run
 
     def _floor(self, dtype: str) -> Steps:
-        products = MatrixProducts(FrozenBase.load(self._source, device="cpu", dtype=dtype))
+        base = FrozenBase.load(self._source, device="cpu", dtype=dtype)
+        products = MatrixProducts(base, max(self._tokens))
         for tokens in self._tokens:
             products(tokens)
             yield tokens

@@ -64,9 +64,10 @@ class Client:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout_s: float = 120.0) -> None:
         self.url = url.rstrip("/")
+        self._credentials = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._http = httpx.Client(
             base_url=self.url,
-            headers={} if api_key is None else {"Authorization": f"Bearer {api_key}"},
+            headers=self._credentials,
             timeout=httpx.Timeout(timeout_s, connect=5.0),
             trust_env=False,
         )
@@ -131,7 +132,8 @@ class Client:
         """
         params = httpx.QueryParams(_given(adapter=adapter, **options))
         url = f"{self.url}/classify/stream?{params}"
-        headers = {"Content-Type": "application/x-ndjson", "Accept": "application/x-ndjson"}
+        types = {"Content-Type": "application/x-ndjson", "Accept": "application/x-ndjson"}
+        headers = {**self._credentials, **types}
         try:
             with exchange(url, headers, pieces, STREAM_TIMEOUT_S) as response:
                 if response.status >= 400:

@@ -65,6 +65,9 @@ def test_commands_send_the_key_of_the_environment(
         monkeypatch.setenv("SKHOST_API_KEY", key)
         assert "mood" in skhost("adapters", "ls").out
         assert skhost("classify", "-a", "mood", "good").code == 0
+        texts = data_dir / "texts.txt"
+        texts.write_text("good\nbad\n")
+        assert skhost("classify", "-a", "mood", str(texts)).code == 0  # a stream
         assert "scope train" in skhost("jobs", "ls").err
         assert skhost("keys", "limit", "default", "--requests", "1/hour").code == 0
         wait_until(lambda: "may use 1 requests a hour" in skhost("adapters", "ls").err)

@@ -11,12 +11,14 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from skhost.drain import Drain
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
+CLOSED = "closed"  # in a request's state: an event
 STREAM_GRACE_S = 3  # after the drain: event streams that a client keeps open are cut
 
 
@@ -26,6 +28,21 @@ class CannotListen(Exception):
 
 class CannotStart(Exception):
     """The application did not start."""
+
+
+class TellingProtocol(H11Protocol):
+    """HTTP that tells a request when its connection is closed.
+
+    `receive` says so only after what was received before, and a stream may not want that yet.
+    """
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Sets the event that the request has put into its state, if it has."""
+        if self.cycle is not None:
+            closed = self.cycle.scope["state"].get(CLOSED)
+            if closed is not None:
+                closed.set()
+        super().connection_lost(exc)
 
 
 class DrainingServer(uvicorn.Server):
@@ -84,6 +101,7 @@ def build_server(app: FastAPI, drain: Drain) -> DrainingServer:
     """The server for an application; run it with a listener of `bind`."""
     config = uvicorn.Config(
         app,
+        http=TellingProtocol,
         log_config=None,  # the command line has configured logging
         access_log=False,  # one line a request comes from the envelope
         server_header=False,

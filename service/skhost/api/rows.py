@@ -56,6 +56,9 @@ class Rows:
                 self.error = piece
                 return
             for part in self._cut(self._lines.feed(piece)):
+                if (error := self._body.stopped()) is not None:
+                    self.error = error
+                    return
                 yield part
         for part in self._cut(self._lines.close()):
             yield part

@@ -39,6 +39,7 @@ from skhost.errors import (
 from skhost.names import AdapterRef, parse_ref
 from skhost.ordered import in_order
 from skhost.schedule import Priority, Schedule
+from skhost.server import CLOSED
 from skhost.services import Services
 
 log = logging.getLogger(__name__)
@@ -179,7 +180,8 @@ class _Streaming(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, settings = self._services, self._services.settings
-        body = Arriving(receive, services.drain, settings.stream_idle_s)
+        closed = scope["state"][CLOSED] = asyncio.Event()
+        body = Arriving(receive, services.drain, settings.stream_idle_s, closed)
         rows = Rows(body, settings)
         async with services.engine.pinned([self._ref], self._options) as pinned:
             record = pinned[0][0]

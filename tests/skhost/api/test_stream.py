@@ -3,10 +3,11 @@
 import asyncio
 import http.client
 import json
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,28 @@ def test_a_client_that_leaves_takes_its_rows_with_it(
         assert 'skhost_requests_total{code="499",route="/classify/stream"} 1.0' in text
         residents = live.services.engine.residency.residents()
         assert [resident.pins for resident in residents] == [0]
+
+
+def send_many(talk: Conversation) -> None:
+    with suppress(OSError):
+        for _ in range(50):
+            talk.send(*[{"text": "good"}] * 20_000)
+
+
+def test_a_client_that_leaves_with_much_still_to_be_read_is_noticed(
+    tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    with server(tiny_bert_folder, tmp_path, stream_window=64) as live:
+        with conversation(live.url) as talk:
+            sender = threading.Thread(target=send_many, args=(talk,))
+            sender.start()
+            assert talk.take()["line"] == 1
+            talk.socket.shutdown(socket.SHUT_RDWR)
+            sender.join(30)
+        wait_until(lambda: active(live) == 0)
+        text = httpx.get(f"{live.url}/metrics").text
+        (line,) = (n for n in text.splitlines() if n.startswith('skhost_items_total{outcome="ok"}'))
+        assert float(line.split()[-1]) < 3000  # of a million
 
 
 def test_a_drain_answers_the_rows_that_came_and_says_that_it_stopped(

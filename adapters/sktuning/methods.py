@@ -44,5 +44,5 @@ def default_start(base: FrozenBase, method: Method, transform: Transform) -> Sta
 def default_learning_rate(method: Method, transform: Transform) -> float:
     """What suits a transform; for ``direct`` in units of how far the words lie apart."""
     if transform is Transform.DIRECT:
-        return 3e-2 if method is Method.SK_PREFIX else 2e-1
+        return 3e-2 if method is Method.SK_PREFIX else 5e-1
     return 5e-3

@@ -145,6 +145,9 @@ class EmbeddedValkey:
         server_lock = try_lock(self._dir / "server.lock")
         if server_lock is not None:
             with server_lock:  # the child keeps its own copy
+                if self._process is not None:
+                    self._process.wait()  # it let go of the lock: it is ending
+                    self._check_process()
                 self._spawn(socket_path(self._dir), server_lock.fileno())
 
     def _check_process(self) -> None:

@@ -422,12 +422,12 @@ def test_a_name_means_ones_own_adapter(
 def test_shared_adapters_are_read_by_all_and_changed_by_their_own_tenant(
     guarded: Guarded, http: httpx.Client, theirs: Theirs
 ) -> None:
-    asks = about("common", NO_SUCH_JOB)[:10]
-    for ask in asks[:5]:
+    asks = about("common", NO_SUCH_JOB)[:13]
+    for ask in asks[:6]:
         assert ask.send(http, **bearer(guarded.keys["other"])).status_code == 200, ask.path
-    for ask in asks[5:]:
+    for ask in asks[6:]:
         error_of(ask.send(http, **bearer(guarded.keys["other"])), 404, "adapter_not_found")
-    changed = asks[5].send(http, **bearer(guarded.keys["shared"]))
+    changed = asks[6].send(http, **bearer(guarded.keys["shared"]))
     assert changed.status_code == 200
 
 

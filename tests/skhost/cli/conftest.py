@@ -8,6 +8,7 @@ import pytest
 from commands import Ran, Skhost
 from live_server import LiveServer, live_server, publish
 
+from skhost.audit import LOGGER as AUDIT_LOGGER
 from skhost.cli import run
 from skhost.settings import Settings
 from sktuning.config import Task
@@ -18,15 +19,16 @@ def skhost(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) 
     """Runs a command as the console script does."""
     monkeypatch.setenv("COLUMNS", "200")
 
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    loggers = (logging.getLogger(), logging.getLogger(AUDIT_LOGGER))
+    before = [(each, each.handlers[:], each.level, each.propagate) for each in loggers]
 
     def skhost(*arguments: str) -> Ran:
         capsys.readouterr()
         code = run(list(arguments))
         written = capsys.readouterr()
-        root.handlers[:] = handlers  # a command may have configured logging
-        root.setLevel(level)
+        for logger, handlers, level, propagate in before:  # a command may have configured logging
+            logger.handlers[:], logger.propagate = handlers, propagate
+            logger.setLevel(level)
         return Ran(code, written.out, written.err)
 
     return skhost

@@ -12,6 +12,8 @@ MAX_LABELS = 10_000
 # of a training whose epochs nobody chose
 MIN_STEPS, MIN_STEPS_A_LABEL = 600, 20
 MIN_EPOCHS, MAX_EPOCHS = 3, 20
+FEW_STEPS, FEW_EPOCHS = 180, 60  # for rows so few that the most epochs are hardly any steps
+PATIENCE, PATIENCE_ROWS = 6, 30  # fewer held-out rows than that cannot tell when to stop
 
 
 class Task(StrEnum):
@@ -236,7 +238,7 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     head_dropout: float = 0.1
     evaluations: int = 10  # of the held-out rows, evenly spread
-    patience: int = 6  # evaluations without improvement before it stops; 0: never
+    patience: int | None = None  # evaluations without improvement before it stops; 0: never
     checkpoint_every_s: float = 20.0
     max_length: int = 256  # tokens a row; longer ones are cut and counted
     seed: int = 0
@@ -267,7 +269,14 @@ class TrainingConfig:
             return self.epochs
         steps = -(-num_rows // self.batch_size)
         wanted = max(MIN_STEPS, MIN_STEPS_A_LABEL * num_labels)
-        return min(max(-(-wanted // steps), MIN_EPOCHS), MAX_EPOCHS)
+        most = max(MAX_EPOCHS, min(-(-FEW_STEPS // steps), FEW_EPOCHS))
+        return min(max(-(-wanted // steps), MIN_EPOCHS), most)
+
+    def plan_patience(self, num_held_out: int) -> int:
+        """The patience asked for; else the usual, but never a stop that few rows decide."""
+        if self.patience is not None:
+            return self.patience
+        return PATIENCE if num_held_out >= PATIENCE_ROWS else 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

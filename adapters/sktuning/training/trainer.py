@@ -64,9 +64,11 @@ class Trainer:
     ) -> None:
         self._num_epochs = spec.training.plan_epochs(len(dataset.train), len(dataset.labels))
         precision = choose_precision(spec.training.mixed_precision, base.device, base.hidden_size)
+        self._patience = spec.training.plan_patience(len(dataset.held_out))
         self._training = replace(
             spec.training,
             epochs=self._num_epochs,
+            patience=self._patience,
             mixed_precision=precision,
             learning_rate=spec.training.learning_rate
             or default_learning_rate(spec.method, spec.transform),
@@ -180,7 +182,7 @@ class Trainer:
 
     @property
     def _is_stale(self) -> bool:
-        return 0 < self._training.patience <= self._position.stale
+        return 0 < self._patience <= self._position.stale
 
     def _batch(self, step: int) -> list[EncodedExample]:
         """The rows of a step: a permutation an epoch, the same on every run of the same seed."""

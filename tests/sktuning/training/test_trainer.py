@@ -223,8 +223,22 @@ def test_training_in_bfloat16_serves_in_the_bases_own_dtype(
 
 @pytest.mark.parametrize(
     ("num_rows", "num_labels", "epochs"),
-    [(400, 3, 20), (4800, 2, 4), (20_000, 2, 3), (9003, 77, 6), (64, 2, 20)],
+    [
+        (400, 3, 20),
+        (4800, 2, 4),
+        (20_000, 2, 3),
+        (9003, 77, 6),
+        (77, 6, 60),
+        (64, 2, 60),
+        (200, 2, 26),
+    ],
 )
 def test_epochs_follow_the_rows_and_the_labels(num_rows: int, num_labels: int, epochs: int) -> None:
     assert TrainingConfig().plan_epochs(num_rows, num_labels) == epochs
     assert TrainingConfig(epochs=2).plan_epochs(num_rows, num_labels) == 2
+
+
+def test_few_held_out_rows_stop_nothing_unless_asked_to() -> None:
+    assert TrainingConfig().plan_patience(29) == 0
+    assert TrainingConfig().plan_patience(30) == 6
+    assert TrainingConfig(patience=2).plan_patience(1) == 2

@@ -7,13 +7,13 @@ Scores are of held-out rows, since defaults are chosen by them. Needs the develo
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from contest.bases import MINILM, NAMES
 from contest.cache import Cache
 from contest.children import Children, fill
+from contest.options import add_run_options, say
 from contest.rates import ENTRANTS, SK_PREFIX
 from contest.run import Outcome, Run
 from contest.variants import VARIANTS
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     failed = 0
     if not options.report:
         perform = Children(options.data, options.device, options.threads)
-        failed = fill(cache, planned, perform, _say, options.jobs)
+        failed = fill(cache, planned, perform, say, options.jobs)
     outcomes = cache.found(planned)
     rows = as_rows(outcomes)
     report(f"SK-prefix on {options.base}, held-out rows", rows)
@@ -84,32 +84,21 @@ def _runs(options: argparse.Namespace) -> Iterator[Run]:
                 )
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks/ablation.py", description=__doc__)
+    add_run_options(parser)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of the datasets' folders")
-    add("--cache", type=Path, default=Path(".method-cache"), help="folder of the runs' outcomes")
     add(
         "--only", nargs="*", default=["trec", "sst2", "stsb"], metavar="NAME", help="these datasets"
     )
     add("--few", nargs="*", default=["trec", "sst2"], metavar="NAME", help=f"with {_SHOTS} a label")
     add("--variants", nargs="+", choices=VARIANTS, help="these; the empty name is the default")
     add("--base", default=MINILM, help=f"{', '.join(NAMES)}, or a model")
-    add("--report", action="store_true", help="only make the table, of what is in the cache")
     add("--rows", type=int, default=2000, help="training rows at most")
     add("--epochs", type=int, default=3, help="more of few rows")
     add("--held-out", type=int, default=500, help="held-out rows at most")
     add("--seeds", type=int, default=1)
     add("--few-seeds", type=int, default=3)
-    add("--device", default="auto", help="auto, cpu, cuda")
-    add("--dtype", default="bfloat16", help="of the frozen base: bfloat16, float32")
-    add("--jobs", type=int, default=1, help="runs at a time; use --threads so that they fit")
-    add("--threads", type=int, help="of torch in every run")
-    add("--json", type=Path, metavar="FILE", help="write the rows here too")
     return parser
 
 

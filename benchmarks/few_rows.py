@@ -17,6 +17,7 @@ from pathlib import Path
 from contest.bases import MINILM
 from contest.cache import Cache
 from contest.children import fill
+from contest.options import say
 from few.methods import LOGISTIC, SETFIT, SETFIT_UNDERSAMPLED, SK_PREFIX, TITLES, Performer
 from few.run import Outcome, Run
 from report import Row, report
@@ -115,7 +116,7 @@ def main(arguments: list[str]) -> int:
         performer = Performer(options.data, options.setfit)
         skipped = () if options.setfit else (SETFIT, SETFIT_UNDERSAMPLED)
         wanted = [run for run in runs if run.method not in skipped]
-        failed = fill(cache, wanted, performer, lambda line: print(line, flush=True))
+        failed = fill(cache, wanted, performer, say)
     if not (found := cache.found(runs)):
         print("no run is in the cache yet")
         return 1

@@ -15,6 +15,7 @@ from contest import document, search, table
 from contest.bases import NAMES
 from contest.cache import Cache
 from contest.children import Children, fill
+from contest.options import add_run_options, say
 from contest.plan import Choice, Rates, customary, runs, search_base, trials
 from contest.rates import ENTRANTS
 from contest.run import Outcome, Run
@@ -74,8 +75,8 @@ class _Contest:
         """Trials first, then with their rates the contest; how many failed."""
         options = self._options
         perform = Children(options.data, options.device, options.threads)
-        failed = fill(self._cache, self._trials, perform, _say, options.jobs)
-        return failed + fill(self._cache, self._runs(self._rates()), perform, _say, options.jobs)
+        failed = fill(self._cache, self._trials, perform, say, options.jobs)
+        return failed + fill(self._cache, self._runs(self._rates()), perform, say, options.jobs)
 
     def report(self) -> None:
         """Search and contest as tables, and to the files that were named."""
@@ -108,30 +109,19 @@ class _Contest:
         return list(runs(self._choice, rates, self._datasets))
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks/method.py", description=__doc__)
+    add_run_options(parser)
     add = parser.add_argument
-    add("--data", type=Path, required=True, help="folder of the datasets' folders")
-    add("--cache", type=Path, default=Path(".method-cache"), help="folder of the runs' outcomes")
     add("--only", nargs="+", metavar="NAME", help="these datasets")
     add("--methods", nargs="+", choices=ENTRANTS, help="these methods")
     add("--bases", nargs="+", default=NAMES, metavar="BASE", help=f"{', '.join(NAMES)}, or a model")
     add("--plan", action="store_true", help="list the runs and do nothing")
-    add("--report", action="store_true", help="only make the tables, of what is in the cache")
     add("--full", action="store_true", help="all datasets and all rows; wants a GPU")
     add("--untuned", action="store_true", help="no trials: every method's customary rate")
     add("--rows", type=int, help="training rows at most, instead of the plan's")
     add("--epochs", type=int, help="instead of the plan's")
     add("--seeds", type=int, help="at most, of every dataset")
-    add("--device", default="auto", help="auto, cpu, cuda")
-    add("--dtype", default="bfloat16", help="of the frozen bases: bfloat16, float32")
-    add("--jobs", type=int, default=1, help="runs at a time; use --threads so that they fit")
-    add("--threads", type=int, help="of torch in every run")
-    add("--json", type=Path, metavar="FILE", help="write the rows here too")
     add("--markdown", type=Path, metavar="FILE", help="write a page, with pictures beside it")
     return parser
 

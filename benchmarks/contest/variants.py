@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sktuning.config import Pooling, Start, Transform
+from sktuning.config import Method, Pooling, Start, Transform
+from sktuning.methods import default_learning_rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Variant:
 
 
 DEFAULT = Variant()
-_MAP_RATE = 5e-3  # the maps' default
+_MAP_RATE = default_learning_rate(Method.SK_PREFIX, Transform.LOW_RANK)
 
 # the name says what is changed; the empty one is the default
 VARIANTS: Mapping[str, Variant] = {

@@ -19,8 +19,10 @@ from contest.run import Outcome, Run
 from contest.variants import VARIANTS
 from report import report, write
 
+from sktuning.config import FEW_STEPS
+
 _SHOTS = 16
-_FEW: dict[str, Any] = {"rows": None, "shots": _SHOTS, "min_steps": 100}
+_FEW: dict[str, Any] = {"rows": None, "shots": _SHOTS, "min_steps": FEW_STEPS}
 
 
 def main(arguments: list[str]) -> int:

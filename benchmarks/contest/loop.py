@@ -10,7 +10,7 @@ from transformers import get_linear_schedule_with_warmup
 
 from contest.contender import Contender
 from contest.variants import DEFAULT, Variant
-from sktuning.config import MAX_EPOCHS, TrainingConfig
+from sktuning.config import FEW_EPOCHS, TrainingConfig
 from sktuning.training.objective import EncodedExample, Objective
 from sktuning.training.optimiser import stepper
 
@@ -20,7 +20,7 @@ def plan_epochs(epochs: int, min_steps: int, num_rows: int, batch_size: int) -> 
     if not epochs:
         return 0
     per_epoch = math.ceil(num_rows / batch_size)
-    return max(epochs, min(math.ceil(min_steps / per_epoch), MAX_EPOCHS))
+    return max(epochs, min(math.ceil(min_steps / per_epoch), FEW_EPOCHS))
 
 
 class Loop:

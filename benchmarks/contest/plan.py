@@ -7,6 +7,7 @@ from contest import rates
 from contest.bases import MINILM, NAMES, SMOLLM2
 from contest.rates import ENTRANTS
 from contest.run import HELD_OUT, POINTS, Run
+from sktuning.config import FEW_STEPS
 
 Rates = Mapping[tuple[str, str], float]  # by base and method
 
@@ -87,7 +88,7 @@ def parts(bases: Iterable[str], datasets: Sequence[str] | None = None) -> Iterat
         if datasets is not None:
             seeds = dict.fromkeys(datasets, 3)
             yield Part(base, seeds, methods, rows=None, epochs=3, held_out=None)
-            yield Part(base, _FEW_SEEDS, methods, None, epochs=3, shots=16, min_steps=100)
+            yield Part(base, _FEW_SEEDS, methods, None, epochs=3, shots=16, min_steps=FEW_STEPS)
         elif base == SMOLLM2:
             # a tenth of the other base's speed: fewer of everything
             seeds = {"trec": 1, "sst2": 1}
@@ -102,7 +103,7 @@ def _on_processor(base: str) -> Iterator[Part]:
     methods = tuple(m for m in ENTRANTS if m not in _SIDE)
     yield Part(base, seeds, methods, rows=2000, epochs=3)
     yield Part(base, {"trec": 1, "sst2": 1}, _SIDE, rows=2000, epochs=3)
-    yield Part(base, _FEW_SEEDS, _IN_FEW, rows=None, epochs=3, shots=16, min_steps=100)
+    yield Part(base, _FEW_SEEDS, _IN_FEW, rows=None, epochs=3, shots=16, min_steps=FEW_STEPS)
 
 
 def trials(choice: Choice) -> Iterator[Run]:

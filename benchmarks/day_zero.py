@@ -11,11 +11,11 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from label_texts import DESCRIBED
 from report import report
 
 from sktuning.base import FrozenBase
@@ -29,30 +29,6 @@ from sktuning.zero_shot import Descriptions, ZeroShot
 
 ROWS = 500
 NAMES = ("sst2", "trec", "ag_news", "banking77", "sms_spam")
-DESCRIBED: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "sst2": {
-        "positive": ("a film review that praises: moving, funny, brilliant",),
-        "negative": ("a film review that complains: dull, stupid, a waste of time",),
-    },
-    "trec": {
-        "abbreviation": ("what an abbreviation stands for",),
-        "description": ("a definition, reason or explanation: what is it, why, how",),
-        "entity": ("a thing: an animal, a colour, a product, food, a sport, a language",),
-        "human": ("a person or a group of people: who",),
-        "location": ("a place: where, which city, country or state",),
-        "numeric": ("a number: how many, how much, how long, when, a date",),
-    },
-    "ag_news": {
-        "World": ("international politics, war, governments",),
-        "Sports": ("games, players, teams and results",),
-        "Business": ("companies, markets, money and the economy",),
-        "Sci/Tech": ("science, computers, software and the internet",),
-    },
-    "sms_spam": {
-        "spam": ("an advertisement: win a prize, call this number, free offer",),
-        "ham": ("a personal message to a friend or the family",),
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)

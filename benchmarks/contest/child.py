@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from label_texts import as_prompt
 from safetensors.torch import save
 from tasks import METRICS
 from transformers.utils import logging as transformers_logging
 
 from contest import machine, memory
 from contest.bases import source_of
+from contest.bodies import SemanticBody
 from contest.contender import Contender
 from contest.judge import Judge
 from contest.loop import Loop, plan_epochs
@@ -39,6 +41,8 @@ def perform(run: Run, data: Path, device: str = "auto") -> Outcome:
     variant = VARIANTS[run.variant]
     training = replace(_training(run, len(dataset.train)), **variant.training)
     spec = AdapterSpec(method=adapter_method(run.method), training=training, **variant.spec)
+    if variant.describes:
+        spec = replace(spec, prompt_text=as_prompt(run.dataset))
     classifier = Classifier(base)
     config = make_config(classifier, dataset, spec)
     torch.manual_seed(run.seed)
@@ -57,6 +61,12 @@ def _training(run: Run, num_rows: int) -> TrainingConfig:
     )
 
 
+def _contender(run: Run, stage: Stage, variant: Variant) -> Contender:
+    if variant.head is None:
+        return build(run.method, stage)
+    return variant.head(SemanticBody(stage), stage)
+
+
 class _Performance:
     def __init__(
         self,
@@ -71,7 +81,7 @@ class _Performance:
         self._objective = Objective(stage.config, dataset.train)
         rows = self._objective.encode(dataset.train, stage.classifier.encoder, self._max_length)
         self._held_out = self._judge(dataset.held_out)
-        self._contender: Contender = build(run.method, stage)
+        self._contender = _contender(run, stage, variant)
         self._loop = Loop(
             self._contender, rows, self._objective, training, stage.device, variant=variant
         )

@@ -93,11 +93,16 @@ class Headed:
     def __init__(self, body: Body, stage: Stage) -> None:
         self.body = body
         self._config = stage.config
-        size = stage.base.hidden_size
+        size = self.num_features(stage)
         self._head = nn.Linear(size, stage.config.num_outputs).to(stage.device)
         self._l2 = 0.0
         self._mean = torch.zeros(size, device=stage.device)
         self._deviation = torch.ones(size, device=stage.device)
+
+    @staticmethod
+    def num_features(stage: Stage) -> int:
+        """How many numbers the head reads of a row or word."""
+        return stage.base.hidden_size
 
     @property
     def own(self) -> list[nn.Parameter]:
@@ -125,7 +130,11 @@ class Headed:
     def logits(self, rows: Sequence[EncodedRow], keep: Tensor | None = None) -> Tensor:
         """Pooled, standardised, dropped out, through the head."""
         features = (self.pooled(rows) - self._mean) / self._deviation
-        logits: Tensor = self._head(features if keep is None else features * keep)
+        return self.judge(features if keep is None else features * keep)
+
+    def judge(self, features: Tensor) -> Tensor:
+        """From standardised features to logits."""
+        logits: Tensor = self._head(features)
         return logits
 
     def penalty(self) -> Tensor:

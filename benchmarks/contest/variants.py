@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from contest.contender import Headed
+from contest.heads import Bent, LayerMix, MeanAndMax
 from sktuning.config import Method, Pooling, Start, Transform
 from sktuning.methods import default_learning_rate
 
@@ -18,6 +20,8 @@ class Variant:
         rate: of the prompt, where another one suits it; None: the default's.
         has_muon: whether free states are stepped with Muon; else with AdamW.
         has_warm_start: whether the head is fitted before the first step.
+        describes: whether the prompt says what the labels mean, where that is known.
+        head: what is made of the hidden states; None: the contest's own, as the product has it.
     """
 
     spec: Mapping[str, Any] = field(default_factory=dict)
@@ -25,6 +29,8 @@ class Variant:
     rate: float | None = None
     has_muon: bool = True
     has_warm_start: bool = True
+    describes: bool = False
+    head: type[Headed] | None = None
 
 
 DEFAULT = Variant()
@@ -47,8 +53,12 @@ VARIANTS: Mapping[str, Variant] = {
     "rate 0.015": Variant(rate=1.5e-2),
     "rate 0.06": Variant(rate=6e-2),
     "no warm start": Variant(has_warm_start=False),
-    "short prompt": Variant({"prompt_text": "Classify the text."}),
+    "prompt: labels not named": Variant({"prompt_text": "classify the text:"}),
+    "prompt: labels described": Variant(describes=True),
     "pooling: first": Variant({"pooling": Pooling.FIRST}),
+    "pooling: mean and largest": Variant(head=MeanAndMax),
+    "pooling: mix of all layers": Variant(head=LayerMix),
+    "head: with a hidden layer": Variant(head=Bent),
     "batches of 16": Variant(training={"batch_size": 16}),
     "batches of 64": Variant(training={"batch_size": 64}),
     "no dropout": Variant(training={"head_dropout": 0.0}),

@@ -1,5 +1,6 @@
 """Every method of the method benchmark, on tiny bases: what it reads, and what it trains."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 import torch
 from contending import PROMPT, TASKS, Staged, staged
 from contest import rates
-from contest.bodies import StockBody
+from contest.bodies import SemanticBody, StockBody
 from contest.contender import Headed
+from contest.heads import Bent, LayerMix, MeanAndMax
 from contest.judge import Judge
 from contest.methods import RANK, adapter_method
 from contest.rates import ENTRANTS
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.filterwarnings(
 SINGLE = TASKS[0]
 VIRTUAL = (rates.PREFIX, rates.PROMPT, rates.PROMPT_WORDS, rates.P_TUNING)
 CAUSAL = tuple(method for method in ENTRANTS if method != rates.OWN_HEAD)
+HEADS = (MeanAndMax, LayerMix, Bent)
 TOLERANCE = 1e-4
 
 
@@ -47,6 +50,19 @@ def test_rows_do_not_touch_each_other_and_steps_move_what_is_trained(
     after = dict(model.named_parameters())
     assert [n for n, p in frozen.items() if not torch.equal(p, after[n])] == []
     assert bool(frozen) == (method != rates.FULL)
+
+
+@pytest.mark.parametrize("case", TASKS, ids=str)
+@pytest.mark.parametrize("head", HEADS)
+def test_the_heads_of_the_ablation_are_trained_whole(
+    head: type[Headed], case: Case, tmp_path: Path
+) -> None:
+    plain = staged(rates.SK_PREFIX, case, folder=tmp_path)
+    stage = plain.stage
+    made = replace(plain, contender=head(SemanticBody(stage), stage))
+    _check_alone(made)
+    _check_moves(made, rates.SK_PREFIX)
+    assert _count(made.contender.head) > _count(plain.contender.head)
 
 
 @pytest.mark.parametrize("method", CAUSAL)
@@ -167,6 +183,10 @@ def _check_moves(made: Staged, method: str) -> None:
     assert bool(own) == (method != rates.LOGISTIC)
     assert _all_moved(own, contender.own)
     assert _all_moved(head, contender.head)
+
+
+def _count(parameters: Iterable[Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def _virtual(made: Staged) -> VirtualBody:

@@ -11,7 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from contest import document, search, table
+from contest import document, search, table, verdict
+from contest.ablation import Ablation
 from contest.bases import NAMES
 from contest.cache import Cache
 from contest.children import Children, fill
@@ -91,10 +92,13 @@ class _Contest:
             return
         for title, rows in table.by_setting(outcomes):
             report(title, rows)
+        report("Beside each other", verdict.as_rows(outcomes))
+        print(f"median time to PREFIX_TUNING's score: {verdict.median_time_ratio(outcomes)}")
         if options.json:
             write(table.as_rows(outcomes), options.json)
         if options.markdown:
-            document.write(options.markdown, outcomes, found, tried)
+            ablated = self._cache.found(Ablation().runs())
+            document.write(options.markdown, outcomes, found, tried, ablated)
 
     def _rates(self) -> Rates:
         if self._options.untuned:

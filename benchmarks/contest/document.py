@@ -1,20 +1,23 @@
-"""docs/method.md: the contest as a page, with nothing in it that was not measured."""
+"""docs/method.md: the contest as a page; what people wrote between its marks is kept."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from contest import pictures, table
+from contest import ablation, pictures, table, verdict
 from contest.bases import title_of
 from contest.rates import ENTRANTS
 from contest.run import Outcome
 from contest.search import Trial
 
 PICTURES = "pictures"
+BY_HAND = re.compile(r"<!-- by hand -->\n.*?<!-- end -->\n", re.DOTALL)
+_EMPTY = "<!-- by hand -->\n<!-- end -->\n"
 _INTRODUCTION = """\
 # SK-Tuning beside other methods
 
-Written by `benchmarks/method.py`; every figure below was measured by it.
+Written by `benchmarks/method.py`; every figure in a table was measured by it.
 
 All methods have the same head on the same pooled vector (the mean over the text's own tokens; the
 words' first tokens where words are labelled), started by the same fit on what the base says with
@@ -47,16 +50,65 @@ _COLUMNS = (
 
 
 def write(
-    file: Path, outcomes: Sequence[Outcome], trials: Sequence[Trial], tried: Sequence[Outcome]
+    file: Path,
+    outcomes: Sequence[Outcome],
+    trials: Sequence[Trial],
+    tried: Sequence[Outcome],
+    ablated: Sequence[Outcome] = (),
 ) -> None:
-    """Write the page, and the pictures into a folder beside it."""
-    sections = [_INTRODUCTION, _machines([*outcomes, *tried])]
+    """Write the page, and the pictures into a folder beside it.
+
+    Args:
+        outcomes: the contest.
+        trials: the search for learning rates, by method.
+        tried: the runs of the search.
+        ablated: the runs of the ablation; none: there is no section of it.
+    """
+    sections = [_INTRODUCTION, _machines([*outcomes, *tried]), _verdict(outcomes), _kept(file)]
     for setting, groups in table.grouped(outcomes).items():
         name = _file_name(setting)
         pictures.draw(table.title(groups[0][0]), groups, file.parent / PICTURES / name)
         sections.append(_section(groups, name))
+    if ablated:
+        sections.append(_ablation(ablated))
     sections.append(_search(trials, tried))
     file.write_text("\n".join(sections), encoding="utf-8")
+
+
+def _verdict(outcomes: Sequence[Outcome]) -> str:
+    """Differences over all settings below, and the time to PREFIX_TUNING's score."""
+    lines = ["## Beside each other", "", _markdown(verdict.as_rows(outcomes))]
+    if ratio := verdict.median_time_ratio(outcomes):
+        count = len(verdict.time_ratios(outcomes))
+        lines += [
+            "",
+            f"Time to PREFIX_TUNING's final score, SK-prefix ÷ PREFIX_TUNING: median {ratio} "
+            f"of {count} pairs of runs of the same rows and seed.",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _kept(file: Path) -> str:
+    """What stands between the marks of the page that is there."""
+    found = BY_HAND.search(file.read_text(encoding="utf-8")) if file.is_file() else None
+    return found[0] if found else _EMPTY
+
+
+def _ablation(outcomes: Sequence[Outcome]) -> str:
+    first = outcomes[0]
+    about = (
+        f"SK-prefix on {title_of(first.run.base)} with one default changed at a time; scores of "
+        "held-out rows in points, as the contest's runs have them: their loop, and the last step's "
+        "state. *to default*: the mean difference over the settings."
+    )
+    return "\n\n".join(["## Defaults", about, _markdown(ablation.as_rows(outcomes))]) + "\n"
+
+
+def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    names = list(rows[0]) if rows else []
+    head = [f"| {' | '.join(names)} |", "|---" + "|---:" * (len(names) - 1) + "|"]
+    cells = [["" if row[name] is None else f"{row[name]}" for name in names] for row in rows]
+    return "\n".join([*head, *(f"| {' | '.join(line)} |" for line in cells)])
 
 
 def _section(groups: Sequence[Sequence[Outcome]], picture: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest import document, plan, rates, search, table
+from contest import document, plan, rates, search, table, verdict
 from contest.cache import Cache
 from contest.children import RunFailed, fill
 from contest.loop import plan_epochs
@@ -139,7 +139,7 @@ def test_methods_without_steps_and_without_rivals_have_rows_too() -> None:
 def test_few_rows_get_more_epochs_and_the_logistic_head_none() -> None:
     assert plan_epochs(3, 0, 2000, 32) == 3
     assert plan_epochs(3, 120, 1232, 32) == 4
-    assert plan_epochs(3, 120, 32, 32) == 20
+    assert plan_epochs(3, 120, 32, 32) == 60
     assert plan_epochs(0, 120, 32, 32) == 0
 
 
@@ -159,6 +159,49 @@ def test_the_page_has_the_figures_the_search_and_the_pictures(tmp_path: Path) ->
     drawn = picture.read_bytes()
     document.write(page, outcomes, search.collect(tried), tried)
     assert picture.read_bytes() == drawn
+
+
+def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
+    page = tmp_path / "method.md"
+    document.write(page, [outcome()], [], [])
+    written = "<!-- by hand -->\nLayer mixes did not help.\n<!-- end -->\n"
+    text = document.BY_HAND.sub(written, page.read_text(), count=1)
+    assert written in text
+    page.write_text(text)
+    variant = outcome(replace(RUN, variant="low rank 8"), curve=(0.5, 0.8))
+    document.write(page, [outcome()], [], [], [outcome(), variant])
+    assert written in page.read_text()
+    assert "| low rank 8 | -10.0 | 80.0 |" in page.read_text()
+
+
+def test_methods_are_compared_where_both_were_run() -> None:
+    prefix, lora = (replace(RUN, method=method) for method in (rates.PREFIX, rates.LORA))
+    elsewhere = [replace(run, dataset="sst2") for run in (RUN, prefix)]
+    outcomes = [
+        *(outcome(RUN, 0.90), outcome(replace(RUN, seed=1), 0.94)),
+        *(outcome(prefix, 0.90), outcome(lora, 0.93)),
+        *(outcome(elsewhere[0], 0.80), outcome(elsewhere[1], 0.83)),
+    ]
+    to_prefix, to_lora = verdict.as_rows(outcomes)
+    assert (to_prefix["against"], to_prefix["points"], to_prefix["ahead"]) == (
+        *("PREFIX_TUNING", -0.5),
+        "1 of 2",
+    )
+    assert (to_prefix["worst"], to_prefix["where"].split(",")[0]) == (-3.0, "sst2")
+    assert (to_lora["points"], to_lora["ahead"]) == (-1.0, "0 of 1")
+
+
+def test_times_are_compared_to_the_first_point_as_good_as_the_rivals_last() -> None:
+    prefix = replace(RUN, method=rates.PREFIX)
+    outcomes = [
+        outcome(RUN, curve=(0.5, 0.9, 0.9, 0.9)),  # after one second
+        outcome(prefix, curve=(0.4, 0.6, 0.8, 0.9, 0.9)),  # after three
+        outcome(replace(RUN, seed=1), curve=(0.5, 0.6)),  # never
+        outcome(replace(prefix, seed=1), curve=(0.5, 0.7)),
+    ]
+    assert verdict.time_ratios(outcomes) == [pytest.approx(1 / 3)]
+    assert verdict.median_time_ratio(outcomes) == 0.33
+    assert verdict.median_time_ratio(outcomes[:1]) is None
 
 
 def test_a_run_survives_json() -> None:

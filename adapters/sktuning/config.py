@@ -13,7 +13,7 @@ MAX_LABELS = 10_000
 MIN_STEPS, MIN_STEPS_A_LABEL = 600, 20
 MIN_EPOCHS, MAX_EPOCHS = 3, 20
 FEW_STEPS, FEW_EPOCHS = 180, 60  # for rows so few that the most epochs are hardly any steps
-PATIENCE, PATIENCE_ROWS = 6, 30  # fewer held-out rows than that cannot tell when to stop
+PATIENCE, DECISIVE_ROWS = 6, 30  # fewer held-out rows cannot tell which moment is the best
 
 
 class Task(StrEnum):
@@ -276,7 +276,11 @@ class TrainingConfig:
         """The patience asked for; else the usual, but never a stop that few rows decide."""
         if self.patience is not None:
             return self.patience
-        return PATIENCE if num_held_out >= PATIENCE_ROWS else 0
+        return PATIENCE if self.chooses_by(num_held_out) else 0
+
+    def chooses_by(self, num_held_out: int) -> bool:
+        """Whether the best evaluation of so many rows is kept; of fewer the last one is."""
+        return num_held_out >= DECISIVE_ROWS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -60,7 +60,8 @@ class TrainedAdapter:
         label_counts: training rows (tokens: words) a label.
         num_train, num_held_out: rows.
         num_truncated: training rows that were cut to the length limit.
-        num_steps: optimiser steps run; the best of them is kept.
+        num_steps: optimiser steps run; the state of the best evaluation is kept, or of the last one
+            where the held-out rows are too few to tell.
         seconds: of computing, over all attempts.
         history: the evaluations, in order.
         class_weights: what the loss of rows was multiplied by, a label; empty: nothing.

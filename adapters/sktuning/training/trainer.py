@@ -92,9 +92,9 @@ class Trainer:
         self._model = Trainable(self._classifier, semantics, self._config)
         accelerator = self._processes.accelerator
         self._optimiser = Optimiser(self._model, self._training, self._num_steps, accelerator)
-        self._best: dict[str, Tensor] = {}
+        self._kept: dict[str, Tensor] = {}
         self._latest: _Scored | None = None  # of the main process, which evaluates
-        self._best_scored: _Scored | None = None  # by the served base; None after a resumption
+        self._kept_scored: _Scored | None = None  # by the served base; None after a resumption
         self._clock = self._counted = self._last_save = time.monotonic()
         self._first_step = 0
         self._position = Position(fingerprint=_fingerprint(self._config, spec, dataset))
@@ -137,10 +137,10 @@ class Trainer:
             self._save_if_due()
 
     def finish(self) -> TrainedAdapter:
-        """The best adapter, materialised, with metrics computed through the served path."""
-        if self._best:
-            self._model.load_state_dict(self._best)
-        scored = self._best_scored or self._score(self._materialise(), self._served)
+        """The adapter that was kept, materialised, with metrics computed through the served path."""
+        if self._kept:
+            self._model.load_state_dict(self._kept)
+        scored = self._kept_scored or self._score(self._materialise(), self._served)
         adapter, metrics = scored
         served = adapter.to(self._served.base.device, self._served.base.dtype)
         examples = self._dataset.held_out or self._dataset.train
@@ -259,10 +259,11 @@ class Trainer:
         is_best = position.best_score is None or score > position.best_score
         if is_best:
             position.best_score, position.best_step, position.stale = score, position.step, 0
-            self._best = {n: v.detach().clone() for n, v in self._model.state_dict().items()}
-            self._best_scored = self._latest if self._classifier is self._served else None
         else:
             position.stale += 1
+        if is_best or not self._training.chooses_by(len(self._dataset.held_out)):
+            self._kept = {n: v.detach().clone() for n, v in self._model.state_dict().items()}
+            self._kept_scored = self._latest if self._classifier is self._served else None
         position.history.append({"step": float(position.step), **metrics})
         return self._progress("evaluating", metrics=metrics, is_best=is_best)
 
@@ -335,7 +336,7 @@ class Trainer:
         if self._checkpoint_dir is None or not self._processes.is_main:
             return
         tensors = {f"model.{n}": t for n, t in self._model.state_dict().items()}
-        tensors |= {f"best.{n}": t for n, t in self._best.items()}
+        tensors |= {f"best.{n}": t for n, t in self._kept.items()}
         tensors |= {f"optimiser.{n}": t for n, t in self._optimiser.tensors().items()}
         save_checkpoint(self._checkpoint_dir, self._position, tensors)
 
@@ -348,7 +349,7 @@ class Trainer:
             return None
         self._position, tensors = found
         self._model.load_state_dict(_under(tensors, "model."))
-        self._best = _under(tensors, "best.")
+        self._kept = _under(tensors, "best.")
         self._optimiser.restore(_under(tensors, "optimiser."), self._position.step)
         return self._position.step
 

@@ -238,6 +238,23 @@ def test_epochs_follow_the_rows_and_the_labels(num_rows: int, num_labels: int, e
     assert TrainingConfig(epochs=2).plan_epochs(num_rows, num_labels) == 2
 
 
+@pytest.mark.parametrize(("num_held_out", "chosen"), [(30, max), (29, lambda found: found[-1])])
+def test_the_best_evaluation_is_kept_where_enough_rows_tell_which_it_is(
+    tiny_bert: FrozenBase, num_held_out: int, chosen: Callable[[list[float]], float]
+) -> None:
+    dataset = sentiment(60)
+    by_chance = [
+        replace(example, target=dataset.labels[i * i % 7 % 2])
+        for i, example in enumerate(dataset.train[:num_held_out])
+    ]
+    training = TrainingConfig(epochs=4, batch_size=8, patience=0, learning_rate=1.0)
+    spec = AdapterSpec(training=training)
+    _, trained = train(Trainer(tiny_bert, replace(dataset, held_out=tuple(by_chance)), spec))
+    found = [evaluation["accuracy"] for evaluation in trained.history]
+    assert max(found) > found[-1]  # or nothing is shown
+    assert trained.main_score == chosen(found)
+
+
 def test_few_held_out_rows_stop_nothing_unless_asked_to() -> None:
     assert TrainingConfig().plan_patience(29) == 0
     assert TrainingConfig().plan_patience(30) == 6

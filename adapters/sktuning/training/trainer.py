@@ -137,7 +137,7 @@ class Trainer:
             self._save_if_due()
 
     def finish(self) -> TrainedAdapter:
-        """The adapter that was kept, materialised, with metrics computed through the served path."""
+        """The adapter that was kept, materialised; its metrics are of the served path."""
         if self._kept:
             self._model.load_state_dict(self._kept)
         scored = self._kept_scored or self._score(self._materialise(), self._served)

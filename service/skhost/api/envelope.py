@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ANSWERED_WHILE_DRAINING = frozenset({"/livez", "/readyz", "/metrics", "/info"})
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # probes would fill the log
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_LEFT = 499  # in the log and the metrics: nobody was there to answer
 
 
@@ -37,11 +38,13 @@ class Envelope:
             await self._app(scope, receive, _without_known_traceback(scope, send))
             return
         exchange = _Exchange(scope, send)
-        if self._drain.is_draining and scope["path"] not in _ANSWERED_WHILE_DRAINING:
-            await exchange.refuse(receive)
-        else:
-            await self._serve(exchange, receive)
-        self._report(exchange)
+        try:
+            if self._drain.is_draining and scope["path"] not in _ANSWERED_WHILE_DRAINING:
+                await exchange.refuse(receive)
+            else:
+                await self._serve(exchange, receive)
+        finally:
+            self._report(exchange)
 
     async def _serve(self, exchange: "_Exchange", receive: Receive) -> None:
         self._drain.active += 1
@@ -52,6 +55,7 @@ class Envelope:
         except Exception:
             log.exception("request %s failed", exchange.request_id)
             if exchange.has_begun:  # all that is left is to break the connection
+                exchange.scope["state"]["error"] = ("internal", "")
                 raise
             await exchange.fail(receive)
         finally:
@@ -67,7 +71,7 @@ class Envelope:
         log.log(
             logging.DEBUG if exchange.is_quiet else logging.INFO,
             "%s %s %d",
-            exchange.scope["method"],
+            exchange.method,
             exchange.route,
             exchange.status,
             extra=exchange.facts(seconds),
@@ -114,6 +118,12 @@ class _Exchange:
     def is_quiet(self) -> bool:
         """Whether it is a probe."""
         return self.scope["path"] in _QUIET
+
+    @property
+    def method(self) -> str:
+        """Its method, if it is one."""
+        method: str = self.scope["method"]
+        return method if method in _METHODS else "OTHER"
 
     @property
     def route(self) -> str:
@@ -164,9 +174,7 @@ class _Exchange:
         if self._span is not None:
             error = None if self.error is None else self.error[0]
             about = {**self._notes, "request_id": self.request_id}
-            self._span.end(
-                self.scope["method"], self.route, self.status, error, about, self._stages
-            )
+            self._span.end(self.method, self.route, self.status, error, about, self._stages)
 
     async def refuse(self, receive: Receive) -> None:
         error = Draining(

@@ -273,6 +273,7 @@ class _Streaming(Response):
     def _ending(self, error: Exception) -> dict[str, Any]:
         """Why the stream ends early, as its last line says it."""
         known, request_id = translate(error), self._request.state.request_id
+        self._request.state.error = ("internal", "") if known is None else (known.code, "")
         if known is None:
             log.error("request %s failed", request_id, exc_info=error)
             return {**_INTERNAL, "request_id": request_id}

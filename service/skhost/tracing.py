@@ -4,6 +4,7 @@ A request's span begins with it. Its stages are timed anyway and become spans wh
 nothing on the way knows of traces.
 """
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 PATH = "/v1/traces"
+CLOSE_WITHIN_S = 3.0
 
 
 class TracesUnavailable(ServiceError):
@@ -70,8 +72,10 @@ class Traces:
         )
 
     def close(self) -> None:
-        """Send what is left, as far as the collector takes it."""
-        self._provider.shutdown()
+        """Send what is left, as far as the collector takes it in `CLOSE_WITHIN_S`."""
+        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
+        ending.start()  # a collector that is away would be tried for longer
+        ending.join(CLOSE_WITHIN_S)
 
 
 class RequestSpan:

@@ -188,9 +188,10 @@ def test_compose_starts_them_with_these_files() -> None:
     assert all(path in mounted for path in scrape["rule_files"])
     (job,) = scrape["scrape_configs"]
     assert job["job_name"] == "skhost"
-    (names,) = job["dns_sd_configs"]
-    assert set(names["names"]) <= set(services)
-    assert names["port"] == Settings().port
+    (target,) = job["static_configs"][0]["targets"]
+    host, port = target.split(":")
+    assert host in services[host]["environment"]["SKHOST_ALLOWED_HOSTS"].split(",")
+    assert int(port) == Settings().port
     provider = "/etc/grafana/provisioning/dashboards/skhost.yml"
     folder = yaml.safe_load(mounted[provider].read_text())["providers"][0]["options"]["path"]
     assert mounted[f"{folder}/skhost.json"] == FOLDER / "dashboard.json"

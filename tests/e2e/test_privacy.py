@@ -14,7 +14,7 @@ from running_up import skhost_up
 
 from skhost.access.token import new_token
 
-MARKER = "zebra crossing 4711"  # the text of somebody
+MARKER = "zebra crossing"  # the text of somebody
 ROWS = "".join(
     json.dumps({"text": f"{MARKER} {word} {number}", "label": label}) + "\n"
     for number in range(10)
@@ -148,7 +148,7 @@ def _everywhere(http: httpx.Client, headers: dict[str, str], key: str) -> int:
 
 def test_no_text_of_anybody_is_logged(told: Told) -> None:
     assert "zebra" not in told.log
-    assert "4711" not in told.log
+    assert "crossing" not in told.log
 
 
 def test_no_key_is_logged(told: Told) -> None:

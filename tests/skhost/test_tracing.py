@@ -15,7 +15,7 @@ from skhost import __version__
 from skhost.settings import Settings
 from skhost.tracing import Traces, TracesUnavailable
 
-MARKER = "zebra crossing 4711"
+MARKER = "zebra crossing"
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
 STAGES = ["pin", "tokenise", "queue", "run", "decode"]

@@ -1,4 +1,4 @@
-"""Requests as OpenTelemetry traces, sent to a collector; nothing of it is imported without one.
+"""Requests as OpenTelemetry traces, for a collector; without one nothing that sends is imported.
 
 A request's span begins with it. Its stages are timed anyway and become spans when it ends, so that
 nothing on the way knows of traces.

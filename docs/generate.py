@@ -236,7 +236,8 @@ def metrics() -> str:
     return page(
         "Metrics",
         "`GET /metrics` answers in the format of Prometheus. A histogram has the usual `_bucket`, "
-        "`_sum` and `_count`.",
+        "`_sum` and `_count`; `process_…` tell of the process. "
+        "[Observability](observability.md) says how to read them.",
         table(("metric", "type", "labels", "meaning"), rows),
     )
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sktuning.decode import DecodeOptions, Scores
+
+STAGES: Final = ("pin", "tokenise", "queue", "run", "decode")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +35,32 @@ class ClassifyOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Timings:
-    """Seconds that a request's stages took; of its slowest text where there are several."""
+class Stage:
+    """A piece of a request's way: one of `STAGES`, when it began (monotonic), how long it took."""
 
-    pin_s: float = 0.0  # finding the adapters and bringing them in
-    tokenise_s: float = 0.0
-    queue_s: float = 0.0
-    run_s: float = 0.0
-    decode_s: float = 0.0
+    name: str
+    began_at: float
+    seconds: float
+    batch_items: int = 0  # of a run: texts of the forward, other requests' too
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """The stages of a request, in order; each of its forwards is a `run`."""
+
+    stages: tuple[Stage, ...] = ()
+
+    @property
+    def batch_items(self) -> int:
+        """Texts of its largest forward."""
+        return max((stage.batch_items for stage in self.stages), default=0)
 
     def to_ms(self) -> dict[str, float]:
-        """By stage, in milliseconds, as ``Server-Timing`` wants them."""
-        stages = ("pin", "tokenise", "queue", "run", "decode")
-        return {stage: getattr(self, f"{stage}_s") * 1000 for stage in stages}
+        """Milliseconds by stage, as ``Server-Timing`` wants them: of the longest of each."""
+        longest = dict.fromkeys((stage.name for stage in self.stages), 0.0)
+        for stage in self.stages:
+            longest[stage.name] = max(longest[stage.name], stage.seconds * 1000)
+        return longest
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from redis.asyncio import Redis
 
 from skhost import __version__
@@ -37,6 +38,7 @@ from skhost.services import Services
 from skhost.serving import serving
 from skhost.settings import Settings
 from skhost.store import Stores
+from skhost.tracing import Traces
 from skhost.transfer import Transfer
 from skhost.workspaces import Workspace, Workspaces
 from sktuning.base import FrozenBase
@@ -46,6 +48,8 @@ log = logging.getLogger(__name__)
 
 FORM_OVERHEAD_BYTES = 1 << 20  # boundaries and fields around the files
 TITLE = "skhost"
+# FastAPI's own would send paths, queries and messages of exceptions; ours is in `tracing`.
+_NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 SUMMARY = "Many text classifiers on one frozen base model: train from a file, serve at once."
 
 
@@ -56,12 +60,16 @@ def create_app(settings: Settings) -> FastAPI:
     `app.state.failure` once it could not start for a reason that it knows.
     """
     drain = Drain(settings.drain_timeout_s)
-    metrics = Metrics(CollectorRegistry())
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, max_adapter_labels=settings.metric_adapters)
+    metrics.follow(drain)
+    ProcessCollector(registry=registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
+                app.state.traces = await stack.enter_async_context(_tracing(settings))
                 services = _services(settings, drain, metrics)
                 app.state.services = await stack.enter_async_context(services)
             except (ServiceError, SKTuningError) as error:
@@ -76,8 +84,10 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # FastAPI's page is loaded from elsewhere; ours is in `api.docs`
         redoc_url=None,
+        telemetry=_NO_TELEMETRY,
     )
     app.state.drain = drain
+    app.state.traces = None
     app.state.failure = None
     for module in (classify, stream, train, adapters, create, transfer, ops, docs):
         app.include_router(module.router)
@@ -86,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=lambda path: body_limit(path, settings))
     app.add_middleware(Audit)
     app.add_middleware(Guard, open_paths=open_paths)
-    app.add_middleware(Envelope, drain=drain, observe=metrics.request)
+    app.add_middleware(Envelope, drain=drain, metrics=metrics)
     return app
 
 
@@ -105,6 +115,18 @@ def body_limit(path: str, settings: Settings) -> int | None:
 
 
 @asynccontextmanager
+async def _tracing(settings: Settings) -> AsyncIterator[Traces | None]:
+    if settings.otlp_endpoint is None:
+        yield None
+        return
+    traces = Traces(settings.otlp_endpoint)
+    try:
+        yield traces
+    finally:
+        await asyncio.to_thread(traces.close)
+
+
+@asynccontextmanager
 async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> AsyncIterator[Services]:
     await asyncio.to_thread(clear_left_overs, settings.data_dir / "incoming")
     async with AsyncExitStack() as stack:
@@ -119,7 +141,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
         engine = await stack.enter_async_context(serving(settings, base, stores, redis, metrics))
         workspaces = Workspaces(_maker(settings, engine, stores, redis, metrics), settings.tenant)
         await stack.enter_async_context(workspaces.running(lambda: keyring.tenants))
-        yield Services(
+        services = Services(
             settings=settings,
             drain=drain,
             metrics=metrics,
@@ -133,6 +155,9 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
             engine=engine,
             workspaces=workspaces,
         )
+        metrics.follow_device(lambda: engine.runner.busy_s)
+        metrics.build(services.build_facts())
+        yield services
 
 
 def _maker(

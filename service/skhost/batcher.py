@@ -50,6 +50,8 @@ class Done(Generic[Result]):
     result: Result
     queued_s: float  # from submission until its batch was formed
     run_s: float  # of its batch, from being formed until its results were there
+    started_at: float  # of the run; the event loop's time
+    batch_items: int  # in the batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -293,7 +295,7 @@ class Batcher(Generic[Payload, Result]):
             queued_s = started_at - work.submitted_at
             self._metrics.stage("queue", queued_s)
             if not work.future.done():
-                work.future.set_result(Done(result, queued_s, run_s))
+                work.future.set_result(Done(result, queued_s, run_s, started_at, len(pairs)))
 
     def _fail_waiting(self) -> None:
         waiting = self._queue.clear()

@@ -25,11 +25,16 @@ class Drain:
         return self.began_at is not None
 
     @property
+    def seconds(self) -> float:
+        """How long ago it began; 0 if it has not."""
+        return 0.0 if self.began_at is None else time.monotonic() - self.began_at
+
+    @property
     def is_done(self) -> bool:
         """Whether the server may stop: nothing is left, or its time is up."""
         if self.began_at is None:
             return False
-        return self.active == 0 or time.monotonic() - self.began_at >= self.timeout_s
+        return self.active == 0 or self.seconds >= self.timeout_s
 
     def begin(self) -> None:
         """Refuse new work from now on."""

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from skhost.answers import AdapterAnswer, ClassifyOptions, Timings
+from skhost.answers import AdapterAnswer, ClassifyOptions, Stage, Timings
 from skhost.batcher import Batcher, Done, Work
 from skhost.errors import DeadlineExceeded, Draining, InvalidRequest
 from skhost.metrics import Metrics
@@ -101,7 +101,9 @@ class Engine:
         async with self._in_time(schedule.deadline):
             clock = _Clock()
             async with self.pinned(refs, options) as pinned:
-                return await self._answers(pinned, inputs, options, schedule, clock.lap())
+                pin = clock.lap("pin")
+                self._metrics.stage(pin.name, pin.seconds)
+                return await self._answers(pinned, inputs, options, schedule, pin)
 
     @asynccontextmanager
     async def pinned(
@@ -127,7 +129,7 @@ class Engine:
     ) -> list[AdapterAnswer]:
         """As `classify`, with versions that somebody holds."""
         async with self._in_time(schedule.deadline):
-            return await self._answers(pinned, inputs, options, schedule, 0.0)
+            return await self._answers(pinned, inputs, options, schedule)
 
     async def ready(self, timeout_s: float = 5.0) -> None:
         """Return if a request could be answered now; runs a real forward.
@@ -185,28 +187,22 @@ class Engine:
         inputs: Sequence[TextInput],
         options: ClassifyOptions,
         schedule: Schedule,
-        pin_s: float,
+        *before: Stage,
     ) -> list[AdapterAnswer]:
         clock = _Clock()
         encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
-        tokenise_s = clock.lap()
+        tokenise = clock.lap("tokenise")
         parts = [
             self._part(record, adapter, rows, schedule)
             for (record, adapter), rows in zip(pinned, encoded, strict=True)
         ]
         done = await self._run([work for part in parts for work in part.works if work])
-        clock.lap()
+        clock.lap("run")
         results = await self._in_thread(_decode, parts, inputs, options.decoding)
-        decode_s = clock.lap()
-        timings = Timings(
-            pin_s,
-            tokenise_s,
-            max((each.queued_s for each in done), default=0.0),
-            max((each.run_s for each in done), default=0.0),
-            decode_s,
-        )
-        self._metrics.stage("tokenise", tokenise_s)
-        self._metrics.stage("decode", decode_s)
+        decode = clock.lap("decode")
+        for stage in (tokenise, decode):
+            self._metrics.stage(stage.name, stage.seconds)
+        timings = Timings((*before, tokenise, *_stages(done), decode))
         return [self._answer(p, r, timings) for p, r in zip(parts, results, strict=True)]
 
     async def _pin(self, refs: Sequence[AdapterRef], pins: AsyncExitStack) -> list[Pinned]:
@@ -290,11 +286,13 @@ class Engine:
     ) -> AdapterAnswer:
         failed = sum("error" in result for result in results)
         rows = [row for row in part.encoded if isinstance(row, EncodedRow)]
+        num_tokens = sum(len(row) for row in rows)
         self._metrics.classified(
             self._label(part.record),
             ok=len(results) - failed,
             failed=failed,
             truncated=sum(row.num_dropped > 0 for row in rows),
+            tokens=num_tokens,
         )
         return AdapterAnswer(
             adapter=part.record.name,
@@ -302,7 +300,7 @@ class Engine:
             digest=part.record.digest,
             task=part.adapter.config.task.value,
             results=results,
-            num_tokens=sum(len(row) for row in rows),
+            num_tokens=num_tokens,
             timings=timings,
         )
 
@@ -316,14 +314,27 @@ class Engine:
 
 
 class _Clock:
-    """Seconds between one lap and the next."""
+    """Times stages that follow each other."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def lap(self) -> float:
+    def lap(self, stage: str) -> Stage:
+        """The stage that ends now."""
         before, self._last = self._last, time.monotonic()
-        return self._last - before
+        return Stage(stage, before, self._last - before)
+
+
+def _stages(done: Sequence[Done[np.ndarray]]) -> list[Stage]:
+    """The longest wait, then each forward."""
+    if not done:
+        return []
+    last = max(done, key=lambda each: each.queued_s)
+    runs = {each.started_at: each for each in done}
+    return [
+        Stage("queue", last.started_at - last.queued_s, last.queued_s),
+        *(Stage("run", at, runs[at].run_s, runs[at].batch_items) for at in sorted(runs)),
+    ]
 
 
 def _decode(

@@ -25,6 +25,7 @@ class ServiceError(Exception):
 
     Attributes:
         headers: of the answer, besides the usual ones.
+        reason: one of a few words, for the metrics, where the code says too little.
     """
 
     status: ClassVar[int] = 500
@@ -42,6 +43,7 @@ class ServiceError(Exception):
         self.details = details
         self.retry_after_s = retry_after_s
         self.headers: dict[str, str] = {}
+        self.reason = ""
 
 
 class Unauthorized(ServiceError):
@@ -49,9 +51,10 @@ class Unauthorized(ServiceError):
 
     status, code = 401, "unauthorized"
 
-    def __init__(self, message: str, *, is_invalid: bool = False) -> None:
+    def __init__(self, message: str, *, reason: str = "no_key") -> None:
         super().__init__(message)
-        problem = ', error="invalid_token"' if is_invalid else ""
+        self.reason = reason
+        problem = ', error="invalid_token"' if reason != "no_key" else ""
         self.headers["WWW-Authenticate"] = f'Bearer realm="skhost"{problem}'
 
 
@@ -59,6 +62,10 @@ class Forbidden(ServiceError):
     """The API key, or a request from where this one comes, may not do this."""
 
     status, code = 403, "forbidden"
+
+    def __init__(self, message: str, *, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class InvalidRequest(ServiceError):

@@ -1,4 +1,8 @@
-"""Logging: one `dictConfig`, applied by the command line and by nobody else."""
+"""Logging: one `dictConfig`, applied by the command line and by nobody else.
+
+A record's message is for people; what programs look for comes as `extra`. Neither ever holds a text
+that somebody sent, nor an API key.
+"""
 
 import json
 import logging
@@ -7,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from skhost.audit import LOGGER
+from skhost.tracebacks import formatted
 
 # What every LogRecord has; anything else on a record was passed as `extra`.
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "color_message"}
@@ -27,17 +32,34 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        line |= extras(record)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = formatted(record.exc_info[1])
         return json.dumps(line, default=str, ensure_ascii=False)
+
+
+class TextFormatter(logging.Formatter):
+    """The same for people: one line, `extra` as key=value behind the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        when = self.formatTime(record)
+        line = f"{when} {record.levelname:<7} {record.name}: {record.getMessage()}"
+        line += "".join(f" {key}={value}" for key, value in extras(record).items())
+        if record.exc_info and record.exc_info[1] is not None:
+            line += f"\n{formatted(record.exc_info[1])}"
+        return line
+
+
+def extras(record: logging.LogRecord) -> dict[str, Any]:
+    """What a record was given as `extra`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
 def logging_config(level: str, log_format: str) -> dict[str, Any]:
     """The `dictConfig` for a level name and "text" or "json"; everything goes to stderr."""
     stderr = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}
     formatters: dict[str, Any] = {
-        "text": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"},
+        "text": {"()": TextFormatter},
         "json": {"()": JsonFormatter},
     }
     return {

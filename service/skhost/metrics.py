@@ -1,40 +1,46 @@
 """Every Prometheus metric: its name, its buckets, and the one place where it is written."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-OTHER = "other"
+from skhost.drain import Drain
+from skhost.labels import AdapterLabels
+
 MAX_ADAPTER_LABELS = 100
 
 ITEMS = tuple(2**n for n in range(11))  # 1 to 1024
 TOKENS = tuple(2**n for n in range(4, 16))  # 16 to 32768
-STAGE_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-REQUEST_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+# Close where answers are: a quantile between two buckets is a guess.
+STAGE_S = (
+    *(0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0),
+)
+REQUEST_S = (
+    *(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0),
+)
 LOAD_S = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0)
 
+REFUSED = frozenset({401, 403, 429})
+BUILD = ("version", "base", "family", "dtype", "device", "torch", "transformers")
 
-class AdapterLabels:
-    """Keeps the number of label values bounded: the first names seen stay, the rest is `other`.
 
-    A name keeps what it got: a counter that moved between labels would go backwards.
-    """
+@dataclass(frozen=True, slots=True)
+class JobCensus:
+    """What a tenant's training jobs are at."""
 
-    def __init__(self, max_names: int = MAX_ADAPTER_LABELS) -> None:
-        self._max_names = max_names
-        self._names: set[str] = set()
-
-    def label(self, name: str) -> str:
-        """`name` while there is room for it, else `other`."""
-        if name not in self._names and len(self._names) < self._max_names:
-            self._names.add(name)
-        return name if name in self._names else OTHER
+    by_state: Mapping[str, int]
+    oldest_queued_s: float = 0.0  # since it was queued
+    longest_silence_s: float = 0.0  # of a working job's training process
+    rows_per_s: float = 0.0  # of all that train
 
 
 class Metrics:
     """The service's metrics on one collector registry; other parts call, only this file names.
 
-    Adapter names must exist before they come here: a label value is kept for good.
+    Adapter names must exist before they come here: what anybody may invent is no label.
     """
 
     def __init__(
@@ -42,13 +48,23 @@ class Metrics:
     ) -> None:
         self.registry = registry
         self._views: dict[str, tuple[int, float, bool, int]] = {}
-        self._job_counts: dict[str, dict[str, int]] = {}
+        self._censuses: dict[str, JobCensus] = {}
         self._adapters = AdapterLabels(max_adapter_labels)
         self._requests = self._counter("requests", "Answered HTTP requests", "route", "code")
         self._request_s = self._histogram("request_seconds", "HTTP requests", REQUEST_S, "route")
+        self._errors = self._counter("errors", "Errors answered, by their code", "code")
+        self._refusals = self._counter(
+            "access_refusals", "Requests answered 401, 403 or 429, by why", "reason"
+        )
         self._items = self._counter("items", "Classified texts by outcome", "outcome")
         self._adapter_requests = self._counter(
             "adapter_requests", "Classification requests by adapter", "adapter"
+        )
+        self._adapter_items = self._counter(
+            "adapter_items", "Classified texts by adapter and outcome", "adapter", "outcome"
+        )
+        self._adapter_tokens = self._counter(
+            "adapter_tokens", "Tokens of classified texts by adapter", "adapter"
         )
         self._truncated = self._counter("truncated_inputs", "Texts cut to the base's length")
         self._drops = self._counter("drops", "Texts or requests given up before a batch", "reason")
@@ -79,18 +95,70 @@ class Metrics:
         self._degraded = self._gauge("registry_degraded", "1 while the registry does not answer")
         self._held = self._gauge("registry_held_aliases", "Aliases whose new version cannot serve")
         self._jobs = self._gauge("jobs", "Training jobs by state", "state")
+        self._oldest_job_s = self._gauge(
+            "oldest_queued_job_seconds", "How long the job has waited that waits for longest"
+        )
+        self._job_silence_s = self._gauge(
+            "job_heartbeat_age_seconds", "Silence of the working job that is silent for longest"
+        )
+        self._training_rate = self._gauge(
+            "training_rows_per_second", "Rows a second of all jobs that train now"
+        )
+        self._workers = self._gauge("workers", "Training workers by what they do", "state")
+        self._worker_silence_s = self._gauge(
+            "worker_heartbeat_age_seconds", "Silence of the worker that is silent for longest"
+        )
+        self._active = self._gauge("active_requests", "Requests that are being answered")
+        self._draining = self._gauge("draining", "1 while new work is refused")
+        self._drain_s = self._gauge("drain_seconds", "How long the drain has taken")
+        self._drain_limit_s = self._gauge(
+            "drain_limit_seconds", "How long the drain may take: the setting"
+        )
+        self._busy_s = self._gauge(
+            "device_busy_seconds", "How long the device has been at its present work"
+        )
+        self._build = self._gauge("build_info", "What runs here; always 1", *BUILD)
+
+    def build(self, facts: Mapping[str, str]) -> None:
+        """What this server is: a value for each of `BUILD`."""
+        self._build.labels(**facts).set(1)
+
+    def follow(self, drain: Drain) -> None:
+        """Tell of the drain and of what it waits for, as they are when somebody asks."""
+        self._active.set_function(lambda: drain.active)
+        self._draining.set_function(lambda: drain.is_draining)
+        self._drain_s.set_function(lambda: drain.seconds)
+        self._drain_limit_s.set(drain.timeout_s)
+
+    def follow_device(self, busy_s: Callable[[], float]) -> None:
+        """Tell how long the device is at its present work, as it is when somebody asks."""
+        self._busy_s.set_function(busy_s)
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """An HTTP request on a route template was answered."""
         self._requests.labels(route, str(code)).inc()
         self._request_s.labels(route).observe(seconds)
 
-    def classified(self, adapter: str, *, ok: int, failed: int, truncated: int) -> None:
+    def error(self, code: str, status: int, reason: str = "") -> None:
+        """An error was answered; `reason` is one of the few words of `ServiceError.reason`."""
+        self._errors.labels(code).inc()
+        if status in REFUSED:
+            self._refusals.labels(reason or code).inc()
+
+    def classified(
+        self, adapter: str, *, ok: int, failed: int, truncated: int, tokens: int = 0
+    ) -> None:
         """One adapter answered a request with so many results and so many errors."""
-        self._adapter_requests.labels(self._adapters.label(adapter)).inc()
-        self._items.labels("ok").inc(ok)
-        self._items.labels("error").inc(failed)
+        label = self._adapters.label(adapter)
+        self._adapter_requests.labels(label).inc()
+        self._adapter_tokens.labels(label).inc(tokens)
+        for outcome, count in (("ok", ok), ("error", failed)):
+            self._items.labels(outcome).inc(count)
+            self._adapter_items.labels(label, outcome).inc(count)
         self._truncated.inc(truncated)
+        for name in self._adapters.take_replaced():
+            for counter in (self._adapter_requests, self._adapter_tokens, self._adapter_items):
+                counter.remove_by_labels({"adapter": name})
 
     def drop(self, reason: str, count: int) -> None:
         """Work was given up before it cost anything: cancelled, deadline, overloaded, closed."""
@@ -118,7 +186,7 @@ class Metrics:
         self.stage("run", seconds)
 
     def stage(self, stage: str, seconds: float) -> None:
-        """A stage took so long: tokenise (a request), queue (a text), run (a batch), decode."""
+        """A stage took so long: queue is a text's, run a batch's, the others are a request's."""
         self._stage_s.labels(stage).observe(seconds)
 
     def load(self, tier: str, result: str, seconds: float) -> None:
@@ -162,17 +230,24 @@ class Metrics:
         self._degraded.set(int(any(degraded)))
         self._held.set(sum(holds))
 
-    def jobs(
-        self, by_state: Mapping[str, int], states: Iterable[str], tenant: str = "default"
-    ) -> None:
-        """How many jobs a tenant has in each of `states`; told are all tenants together.
+    def jobs(self, census: JobCensus, states: Iterable[str], tenant: str = "default") -> None:
+        """What a tenant's jobs are at; told are all tenants together.
 
         A state without any is 0, not absent.
         """
-        self._job_counts[tenant] = dict(by_state)
+        self._censuses[tenant] = census
+        known = self._censuses.values()
         for state in states:
-            count = sum(counts.get(state, 0) for counts in self._job_counts.values())
-            self._jobs.labels(state).set(count)
+            self._jobs.labels(state).set(sum(each.by_state.get(state, 0) for each in known))
+        self._oldest_job_s.set(max(each.oldest_queued_s for each in known))
+        self._job_silence_s.set(max(each.longest_silence_s for each in known))
+        self._training_rate.set(sum(each.rows_per_s for each in known))
+
+    def workers(self, busy: int, idle: int, longest_silence_s: float) -> None:
+        """Which training workers live; all tenants share them."""
+        self._workers.labels("busy").set(busy)
+        self._workers.labels("idle").set(idle)
+        self._worker_silence_s.set(longest_silence_s)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, namespace="skhost", registry=self.registry)

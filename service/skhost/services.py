@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import PurePath
 from typing import Any
 
 from skhost import __version__
@@ -71,6 +72,16 @@ class Services:
             "num_layers": base.num_layers,
             "dtype": str(base.dtype).removeprefix("torch."),
             "device": str(base.device),
+        }
+
+    def build_facts(self) -> dict[str, str]:
+        """Of the metric `skhost_build_info`."""
+        base, versions = self.base_facts(), self.versions()
+        return {
+            "version": versions["skhost"],
+            "base": PurePath(base["name"]).name,  # of a folder the last part
+            **{name: base[name] for name in ("family", "dtype", "device")},
+            **{name: versions[name] for name in ("torch", "transformers")},
         }
 
     def limit_facts(self) -> dict[str, Any]:

@@ -14,7 +14,18 @@ PREFIX = "SKHOST_"
 HASHED_FORM = "skh_<id>_sha256:<hash>"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
+OPENTELEMETRY = "OTEL_EXPORTER_OTLP_ENDPOINT"  # read by everything that sends traces
+
+
+def _endpoint(value: str | None) -> str | None:
+    value = value or os.environ.get(OPENTELEMETRY)
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise ValueError("an http:// or https:// URL is expected, such as http://collector:4318")
+    return value
+
+
 Rate = Annotated[str | None, AfterValidator(check_rate)]
+Endpoint = Annotated[str | None, AfterValidator(_endpoint)]
 
 
 class Settings(BaseSettings):
@@ -108,6 +119,15 @@ class Settings(BaseSettings):
         "info", description="The least important lines that are logged, to stderr."
     )
     log_format: Literal["text", "json"] = Field("text", description="Lines, or JSON objects.")
+    metric_adapters: int = Field(
+        100, ge=0, le=10_000, description="Adapters with a label of their own in the metrics."
+    )
+    otlp_endpoint: Endpoint = Field(
+        None,
+        validate_default=True,
+        description="Where traces go, OTLP over HTTP; needs `skhost[otel]`. "
+        f"`{OPENTELEMETRY}` does the same.",
+    )
 
     @field_validator("admin_key")
     @classmethod

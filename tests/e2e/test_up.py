@@ -1,25 +1,19 @@
 """`skhost up` as a user runs it: processes, signals, a training, restarts and kills."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import pytest
 from live_server import wait_until
+from running_up import environment, skhost_up
 
 from skhost.client import Client
-from skhost.settings import PREFIX
 
-READY_WITHIN_S = 120.0
-STOP_WITHIN_S = 60.0
 ROWS = [
     {"text": f"{word} {thing}", "label": label}
     for thing in ("film", "book", "meal", "hotel", "phone", "train", "song", "room", "shop", "tea")
@@ -28,62 +22,6 @@ ROWS = [
         *(("a terrible", "bad"), ("an awful", "bad")),
     )
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Up:
-    """A running `skhost up`."""
-
-    process: subprocess.Popen[str]
-    url: str
-    log: Path
-
-    def child(self, command: str) -> psutil.Process | None:
-        """The process of `skhost <command>`, if it runs."""
-        for child in psutil.Process(self.process.pid).children():
-            if command in child.cmdline():
-                return child
-        return None
-
-    def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:
-        """Signal it and wait; its exit code."""
-        self.process.send_signal(sig)
-        return self.process.wait(STOP_WITHIN_S)
-
-
-@contextmanager
-def skhost_up(data_dir: Path, **settings: str) -> Iterator[Up]:
-    """Start it on a free port; what is left at the end is stopped."""
-    log = data_dir.with_suffix(".log")
-    with log.open("a") as errors:
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "skhost", "up", "--json", "--port", "0"),
-                *("--data-dir", str(data_dir)),
-            ],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env=_environment(settings),
-        )
-    try:
-        assert process.stdout is not None
-        with process.stdout as lines:
-            first = lines.readline()
-        assert first, log.read_text()
-        up = Up(process, json.loads(first)["url"], log)
-        with Client(up.url) as client:
-            wait_until(lambda: client.is_ready() or process.poll() is not None, READY_WITHIN_S)
-        assert process.poll() is None, log.read_text()
-        yield up
-    finally:
-        process.terminate()
-        process.wait(STOP_WITHIN_S)
-
-
-def _environment(settings: dict[str, str]) -> dict[str, str]:
-    outer = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    return outer | {f"{PREFIX}{name}".upper(): value for name, value in settings.items()}
 
 
 @pytest.mark.timeout(400)
@@ -180,7 +118,7 @@ def test_what_cannot_start_ends_at_once_with_the_reason(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        env=_environment({}),
+        env=environment({}),
     )
     assert done.returncode == 1
     assert "nothing is neither a model folder nor a GGUF file" in done.stderr

@@ -151,7 +151,10 @@ async def test_stages_are_timed(server: Server) -> None:
     assert list(timings) == ["pin", "tokenise", "queue", "run", "decode"]
     assert all(ms >= 0 for ms in timings.values())
     assert timings["run"] > 0
-    for stage in ("tokenise", "run", "decode"):
+    assert answer.timings.batch_items == len(TEXTS)
+    began = [stage.began_at for stage in answer.timings.stages]
+    assert began == sorted(began)
+    for stage in ("pin", "tokenise", "run", "decode"):
         assert server.value("skhost_stage_seconds_count", stage=stage) == 1
     assert server.value("skhost_stage_seconds_count", stage="queue") == len(TEXTS)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from skhost.logs import JsonFormatter
+from skhost.logs import JsonFormatter, TextFormatter
 
 
 def test_a_json_line_has_the_message_the_extras_and_the_time_of_the_record() -> None:
@@ -26,12 +26,27 @@ def test_a_json_line_has_the_message_the_extras_and_the_time_of_the_record() -> 
     }
 
 
-def test_a_json_line_has_the_traceback() -> None:
+def failed_record(error: Exception) -> logging.LogRecord:
     try:
-        raise ValueError("odd")
-    except ValueError:
-        record = logging.makeLogRecord({"exc_info": sys.exc_info()})
-    assert "ValueError: odd" in json.loads(JsonFormatter().format(record))["exception"]
+        raise error
+    except type(error):
+        return logging.makeLogRecord({"msg": "no", "job": "j1", "exc_info": sys.exc_info()})
+
+
+def test_a_json_line_has_the_traceback() -> None:
+    line = JsonFormatter().format(failed_record(RuntimeError("odd")))
+    assert "RuntimeError: odd" in json.loads(line)["exception"]
+
+
+def test_a_text_line_has_the_extras_and_the_traceback() -> None:
+    first, *rest = TextFormatter().format(failed_record(RuntimeError("odd"))).splitlines()
+    assert first.endswith(": no job=j1")
+    assert rest[-1] == "RuntimeError: odd"
+
+
+@pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
+def test_what_an_exception_quotes_is_not_logged(formatter: logging.Formatter) -> None:
+    assert "private" not in formatter.format(failed_record(ValueError("private")))
 
 
 @pytest.mark.parametrize(("log_format", "start"), [("text", "20"), ("json", '{"time"')])

@@ -84,9 +84,11 @@ class Keyring:
         is_its = token is not None and is_same(token.hash, kept)
         if record is None or not is_its:
             self._check_known()
-            raise Unauthorized(f"this API key is none of this server's; {_HOW}", is_invalid=True)
+            raise Unauthorized(
+                f"this API key is none of this server's; {_HOW}", reason="unknown_key"
+            )
         if (state := record.state()) is not KeyState.ACTIVE:
-            raise Unauthorized(f"API key {record.id} is {state}; {_HOW}", is_invalid=True)
+            raise Unauthorized(f"API key {record.id} is {state}; {_HOW}", reason=f"{state}_key")
         return Caller(record.tenant, record.scopes, record.id, record.quotas)
 
     async def look(self) -> None:

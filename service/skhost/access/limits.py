@@ -191,4 +191,5 @@ def _refusal(worst: Standing, standings: Sequence[Standing]) -> RateLimited:
         retry_after_s=worst.reset_s,
     )
     error.headers |= headers_of(standings)
+    error.reason = policy.name
     return error

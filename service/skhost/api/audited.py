@@ -1,5 +1,6 @@
 """Routes that change something leave a line in the audit log, however they end."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skhost import audit
 from skhost.access.record import Caller
+
+_NAME = re.compile(r"[\w.@/-]{0,200}", re.ASCII)  # of anything; what is none may be a text
 
 
 @dataclass(slots=True)
@@ -63,7 +66,7 @@ def _write(state: dict[str, Any], status: int) -> None:
         return
     audit.record(
         action.name,
-        action.on,
+        action.on if _NAME.fullmatch(action.on) else "(not a name)",
         by=caller.who,
         tenant=caller.tenant,
         outcome=_outcome(status),

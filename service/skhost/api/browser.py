@@ -34,7 +34,8 @@ def check(headers: Headers, method: str, hosts: Collection[str] | None) -> None:
     if hosts is not None and _name(host) not in hosts:
         raise Forbidden(
             f"without API keys this server is not called {shown(host)}; make a key with "
-            f"`skhost keys create`, or name the host in {PREFIX}ALLOWED_HOSTS"
+            f"`skhost keys create`, or name the host in {PREFIX}ALLOWED_HOSTS",
+            reason="host",
         )
     origin = headers.get("origin")
     is_elsewhere = headers.get("sec-fetch-site") in _ELSEWHERE
@@ -42,7 +43,8 @@ def check(headers: Headers, method: str, hosts: Collection[str] | None) -> None:
     if (origin is not None and urlsplit(origin).netloc != host) or (is_elsewhere and not is_link):
         raise Forbidden(
             "without API keys this server answers no pages of other sites; make a key with "
-            "`skhost keys create`"
+            "`skhost keys create`",
+            reason="site",
         )
 
 

@@ -76,9 +76,11 @@ async def classify(
         request, services.engine.classify(refs, batch.inputs, options_of(body), schedule)
     )
     request.state.usage.tokens += sum(answer.num_tokens for answer in answers)
-    request.state.timings_ms.update(answers[0].timings.to_ms())
+    request.state.stages.extend(answers[0].timings.stages)
     request.state.notes.update(
-        adapter=",".join(f"{a.adapter}@{a.version}" for a in answers), items=len(batch.inputs)
+        adapter=",".join(answer.adapter for answer in answers),
+        version=",".join(str(answer.version) for answer in answers),
+        items=len(batch.inputs),
     )
     bodies = [{**a.to_dict(), "results": batch.spread(a.results)} for a in answers]
     if len(bodies) > 1:

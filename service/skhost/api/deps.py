@@ -75,7 +75,8 @@ class Needs:
             names = " or ".join(self.scopes)
             error = Forbidden(
                 f"this needs an API key with the scope {names}; {caller.who} has "
-                f"{', '.join(sorted(caller.scopes))}"
+                f"{', '.join(sorted(caller.scopes))}",
+                reason="scope",
             )
             error.headers["WWW-Authenticate"] = (
                 f'Bearer realm="skhost", error="insufficient_scope", scope="{self.scopes[0]}"'
@@ -83,7 +84,7 @@ class Needs:
             raise error
         home = (await services_of(request)).settings.tenant
         if self.is_operators and caller.tenant != home:
-            raise Forbidden(f"this is for keys of the server's own tenant, {home}")
+            raise Forbidden(f"this is for keys of the server's own tenant, {home}", reason="tenant")
 
 
 class OnlyQuery:

@@ -4,45 +4,47 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from skhost.answers import Stage, Timings
 from skhost.api.errors import error_response, service_response
 from skhost.drain import RETRY_AFTER_S, Drain
 from skhost.errors import Draining
+from skhost.metrics import Metrics
+from skhost.tracing import RequestSpan, Traces
 
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ANSWERED_WHILE_DRAINING = frozenset({"/livez", "/readyz", "/metrics", "/info"})
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # probes would fill the log
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 CLIENT_LEFT = 499  # in the log and the metrics: nobody was there to answer
-
-# Called with (route template, status, seconds) once a request has been answered.
-Observe = Callable[[str, int, float], None]
 
 
 class Envelope:
     """ASGI middleware around the whole application."""
 
-    def __init__(self, app: ASGIApp, *, drain: Drain, observe: Observe | None = None) -> None:
+    def __init__(self, app: ASGIApp, *, drain: Drain, metrics: Metrics) -> None:
         self._app = app
         self._drain = drain
-        self._observe = observe
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, _without_known_traceback(scope, send))
             return
         exchange = _Exchange(scope, send)
-        if self._drain.is_draining and scope["path"] not in _ANSWERED_WHILE_DRAINING:
-            await exchange.refuse(receive)
-        else:
-            await self._serve(exchange, receive)
-        self._report(exchange)
+        try:
+            if self._drain.is_draining and scope["path"] not in _ANSWERED_WHILE_DRAINING:
+                await exchange.refuse(receive)
+            else:
+                await self._serve(exchange, receive)
+        finally:
+            self._report(exchange)
 
     async def _serve(self, exchange: "_Exchange", receive: Receive) -> None:
         self._drain.active += 1
@@ -53,27 +55,31 @@ class Envelope:
         except Exception:
             log.exception("request %s failed", exchange.request_id)
             if exchange.has_begun:  # all that is left is to break the connection
+                exchange.scope["state"]["error"] = ("internal", "")
                 raise
             await exchange.fail(receive)
         finally:
             self._drain.active -= 1
 
     def _report(self, exchange: "_Exchange") -> None:
-        scope, seconds = exchange.scope, time.monotonic() - exchange.started
-        route = getattr(scope.get("route"), "path", "unmatched")
-        if self._observe is not None:
-            self._observe(route, exchange.status, seconds)
-        level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
+        seconds = time.monotonic() - exchange.started
+        self._metrics.request(exchange.route, exchange.status, seconds)
+        if exchange.error is not None:
+            code, reason = exchange.error
+            self._metrics.error(code, exchange.status, reason)
+        exchange.end_span()
         log.log(
-            level,
-            "%s %s %d %.1f ms id=%s%s",
-            scope["method"],
-            scope["path"].encode("unicode_escape").decode("ascii")[:200],
+            logging.DEBUG if exchange.is_quiet else logging.INFO,
+            "%s %s %d",
+            exchange.method,
+            exchange.route,
             exchange.status,
-            seconds * 1000,
-            exchange.request_id,
-            exchange.notes(),
+            extra=exchange.facts(seconds),
         )
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)
 
 
 def _without_known_traceback(scope: Scope, send: Send) -> Send:
@@ -96,12 +102,39 @@ class _Exchange:
         self.scope = scope
         self.status = CLIENT_LEFT  # until an answer begins
         self._send = send
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         state = scope.setdefault("state", {})
         state["request_id"] = self.request_id
-        self._timings_ms: dict[str, float] = state.setdefault("timings_ms", {})
+        self._stages: list[Stage] = state.setdefault("stages", [])
         self._notes: dict[str, object] = state.setdefault("notes", {})
+        traces: Traces | None = scope["app"].state.traces
+        self._span: RequestSpan | None = None
+        if traces is not None and not self.is_quiet:
+            self._span = traces.begin(headers)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it is a probe."""
+        return self.scope["path"] in _QUIET
+
+    @property
+    def method(self) -> str:
+        """Its method, if it is one."""
+        method: str = self.scope["method"]
+        return method if method in _METHODS else "OTHER"
+
+    @property
+    def route(self) -> str:
+        """The template of its path; the path itself may hold anything."""
+        return str(getattr(self.scope.get("route"), "path", "unmatched"))
+
+    @property
+    def error(self) -> tuple[str, str] | None:
+        """Code and reason of the error that it was answered with."""
+        error: tuple[str, str] | None = self.scope["state"].get("error")
+        return error
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -118,12 +151,30 @@ class _Exchange:
 
     def _server_timing(self) -> str:
         total = {"total": (time.monotonic() - self.started) * 1000}
-        return ", ".join(f"{k};dur={v:.2f}" for k, v in {**self._timings_ms, **total}.items())
+        stages = Timings(tuple(self._stages)).to_ms()
+        return ", ".join(f"{k};dur={v:.2f}" for k, v in {**stages, **total}.items())
 
-    def notes(self) -> str:
-        """What the handlers wanted on the log line, as ` key=value`."""
-        timings = {f"{key}_ms": f"{value:.1f}" for key, value in self._timings_ms.items()}
-        return "".join(f" {key}={value}" for key, value in {**self._notes, **timings}.items())
+    def facts(self, seconds: float) -> dict[str, object]:
+        """What the log says of it; only what this server chose or knows, never what was sent."""
+        timings = Timings(tuple(self._stages))
+        stages_ms = {f"{stage}_ms": round(ms, 2) for stage, ms in timings.to_ms().items()}
+        found: dict[str, object] = {"request_id": self.request_id, "total_ms": _ms(seconds)}
+        found |= self._notes
+        if timings.batch_items:
+            found["batch_items"] = timings.batch_items
+        found |= stages_ms
+        if self.error is not None:
+            found["error"] = self.error[0]
+        if self._span is not None:
+            found["trace_id"] = self._span.trace_id
+        return found
+
+    def end_span(self) -> None:
+        """The request is over."""
+        if self._span is not None:
+            error = None if self.error is None else self.error[0]
+            about = {**self._notes, "request_id": self.request_id}
+            self._span.end(self.method, self.route, self.status, error, about, self._stages)
 
     async def refuse(self, receive: Receive) -> None:
         error = Draining(

@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from skhost.errors import (
     AdapterUnusable,
@@ -51,6 +52,19 @@ _HTTP_CODES = {
 }
 
 
+class ErrorAnswer(JSONResponse):
+    """An error as it goes out; leaves its code in the request's state, for log and metrics."""
+
+    def __init__(self, body: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> None:
+        super().__init__(body, status, dict(headers))
+        self.code = str(body["error"]["code"])
+        self.reason = ""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["error"] = (self.code, self.reason)
+        await super().__call__(scope, receive, send)
+
+
 def error_response(
     request_id: str,
     status: int,
@@ -59,20 +73,20 @@ def error_response(
     *,
     details: Mapping[str, Any] | None = None,
     headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
+) -> ErrorAnswer:
     """The one error body."""
     error: dict[str, Any] = {"code": code, "message": message, "request_id": request_id}
     if details:
         error["details"] = dict(details)
-    return JSONResponse({"error": error}, status_code=status, headers=dict(headers or {}))
+    return ErrorAnswer({"error": error}, status, headers or {})
 
 
-def service_response(request_id: str, error: ServiceError) -> JSONResponse:
+def service_response(request_id: str, error: ServiceError) -> ErrorAnswer:
     """A domain error as a response, with `Retry-After` where it has one."""
     headers = dict(error.headers)
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
-    return error_response(
+    answer = error_response(
         request_id,
         error.status,
         error.code,
@@ -80,6 +94,8 @@ def service_response(request_id: str, error: ServiceError) -> JSONResponse:
         details=error.details,
         headers=headers,
     )
+    answer.reason = error.reason
+    return answer
 
 
 def translate(error: Exception) -> ServiceError | None:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from skhost.access.record import Scope as AccessScope
-from skhost.answers import AdapterAnswer, ClassifyOptions
+from skhost.answers import AdapterAnswer, ClassifyOptions, Stage, Timings
 from skhost.api.answer import encoded
 from skhost.api.arriving import Arriving
 from skhost.api.departure import unless_left
@@ -139,11 +139,16 @@ class _Count:
     rows: int = 0
     errors: int = 0
     tokens: int = 0
+    longest: dict[str, Stage] = field(default_factory=dict)  # of all parts' stages of a name
 
-    def add(self, items: Sequence[dict[str, Any]], tokens: int) -> None:
-        self.rows += len(items)
-        self.errors += sum("error" in item for item in items)
-        self.tokens += tokens
+    def add(self, answered: "_Answered") -> None:
+        self.rows += len(answered.items)
+        self.errors += sum("error" in item for item in answered.items)
+        self.tokens += answered.tokens
+        for stage in answered.timings.stages:
+            known = self.longest.get(stage.name)
+            if known is None or stage.seconds > known.seconds:
+                self.longest[stage.name] = stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +157,7 @@ class _Answered:
 
     items: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
+    timings: Timings = field(default_factory=Timings)
 
 
 class _Streaming(Response):
@@ -191,8 +197,12 @@ class _Streaming(Response):
                 await unless_left(body.until_left(), self._answer_all(pinned, rows, send))
             finally:
                 count = self._count
+                self._request.state.stages[:] = count.longest.values()
                 self._request.state.notes.update(
-                    adapter=self.headers["X-Adapter"], items=count.rows, errors=count.errors
+                    adapter=record.name,
+                    version=str(record.version),
+                    items=count.rows,
+                    errors=count.errors,
                 )
 
     async def _answer_all(self, pinned: Sequence[Pinned], rows: Rows, send: Send) -> None:
@@ -200,7 +210,9 @@ class _Streaming(Response):
         try:
             async with aclosing(self._answers(pinned, rows)) as answers:
                 async for answered in answers:
-                    self._count.add(answered.items, answered.tokens)
+                    self._count.add(answered)
+                    if not self._has_begun:  # a header can only tell of the first part
+                        self._request.state.stages[:] = answered.timings.stages
                     self._request.state.usage.tokens += answered.tokens
                     await self._write(send, b"".join(map(encode_line, answered.items)))
             if rows.error is not None:
@@ -261,6 +273,7 @@ class _Streaming(Response):
     def _ending(self, error: Exception) -> dict[str, Any]:
         """Why the stream ends early, as its last line says it."""
         known, request_id = translate(error), self._request.state.request_id
+        self._request.state.error = ("internal", "") if known is None else (known.code, "")
         if known is None:
             log.error("request %s failed", request_id, exc_info=error)
             return {**_INTERNAL, "request_id": request_id}
@@ -276,7 +289,7 @@ def _spread(rows: Sequence[Row], answer: AdapterAnswer) -> _Answered:
     """The answers in the places of their rows."""
     results = iter(answer.results)
     items = [_item(row, {} if row.input is None else next(results)) for row in rows]
-    return _Answered(items, answer.num_tokens)
+    return _Answered(items, answer.num_tokens, answer.timings)
 
 
 def _item(row: Row, result: dict[str, Any]) -> dict[str, Any]:

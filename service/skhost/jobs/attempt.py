@@ -184,8 +184,9 @@ class Attempt:
     async def _failed(self, error: Exception) -> Ending:
         message = " ".join(str(error).split()) or type(error).__name__
         if _is_final(error):
-            log.info("job %s failed: %s", self._job.id, message)
-            await self._end(JobState.FAILED, error=_describe(error, message))
+            found = _describe(error, message)
+            log.info("job %s failed: %s", self._job.id, found["code"])  # the message quotes rows
+            await self._end(JobState.FAILED, error=found)
             return Ending.DONE
         log.error("job %s: attempt %d", self._job.id, self._claim.attempt, exc_info=error)
         if self._claim.attempt >= MAX_ATTEMPTS:

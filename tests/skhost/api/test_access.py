@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 from live_server import LiveServer, error_of, live_server, publish, wait_until
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from starlette.routing import Route
 
@@ -250,10 +251,37 @@ def test_the_log_names_the_key_and_never_has_it(
     secret = key.split("_")[2]
     ASKS[0].send(http, **bearer(key))
     answer = http.get("/metrics", headers=bearer(guarded.keys["admin"]))
-    wait_until(lambda: f"key={key.split('_')[1]}" in caplog.text)
+    wait_until(lambda: any(getattr(r, "key", "") == key.split("_")[1] for r in caplog.records))
     assert secret not in caplog.text
     assert secret not in answer.text
     assert secret not in repr(guarded.live.services.keyring._granted)
+
+
+def test_refusals_are_counted_by_their_reason(guarded: Guarded, http: httpx.Client) -> None:
+    def counts() -> dict[str, float]:
+        text = http.get("/metrics", headers=bearer(guarded.keys["admin"])).text
+        return {
+            sample.labels["reason"]: sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "skhost_access_refusals_total"
+        }
+
+    before = counts()
+    revoked = make_key(guarded.data_dir, Scope.CLASSIFY)
+    guarded.with_store(lambda store: store.revoke(revoked.split("_")[1]))
+    wait_until(lambda: http.get("/info", headers=bearer(revoked)).status_code == 401)
+    refused = counts().get("unknown_key", 0), counts()["revoked_key"]
+    assert http.get("/adapters").status_code == 401
+    http.get("/adapters", headers=bearer(new_token().text))
+    http.get("/adapters", headers=bearer(revoked))
+    http.get("/train", headers=bearer(guarded.keys["classify"]))
+    http.get("/metrics", headers=bearer(guarded.keys["acme"]))
+    after = counts()
+    assert after["no_key"] == before.get("no_key", 0) + 1
+    assert (after["unknown_key"], after["revoked_key"]) == (refused[0] + 1, refused[1] + 1)
+    assert after["scope"] == before.get("scope", 0) + 1
+    assert after["tenant"] == before.get("tenant", 0) + 1
 
 
 def test_openapi_says_that_keys_are_bearer_tokens(http: httpx.Client) -> None:

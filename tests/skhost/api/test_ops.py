@@ -60,6 +60,71 @@ def test_unknown_paths_share_one_label(http: httpx.Client) -> None:
     assert metric(http, "skhost_requests_total", route="/x1", code="404") == 0
 
 
+def test_errors_are_counted_by_code(http: httpx.Client) -> None:
+    before = metric(http, "skhost_errors_total", code="adapter_not_found")
+    http.post("/classify?adapter=nobody", json={"text": "good"})
+    assert metric(http, "skhost_errors_total", code="adapter_not_found") == before + 1
+
+
+def test_adapters_have_texts_and_tokens_of_their_own(http: httpx.Client) -> None:
+    def counts() -> tuple[float, ...]:
+        return (
+            metric(http, "skhost_adapter_items_total", adapter="tone", outcome="ok"),
+            metric(http, "skhost_adapter_items_total", adapter="tone", outcome="error"),
+            metric(http, "skhost_adapter_tokens_total", adapter="tone"),
+        )
+
+    before = counts()
+    answer = http.post("/classify?adapter=tone", json={"texts": ["good", "", "bad"]}).json()
+    seen = [b - a for a, b in zip(before, counts(), strict=True)]
+    assert seen == [2, 1, answer["usage"]["tokens"]]
+
+
+def test_metrics_say_what_runs_and_what_it_is_at(http: httpx.Client, live: LiveServer) -> None:
+    versions = live.services.versions()
+    built = {
+        "version": __version__,
+        "base": live.services.build_facts()["base"],
+        "family": live.base.family,
+        "dtype": "float32",
+        "device": "cpu",
+        "torch": versions["torch"],
+        "transformers": versions["transformers"],
+    }
+    assert "/" not in built["base"]
+    assert metric(http, "skhost_build_info", **built) == 1
+    assert metric(http, "skhost_active_requests") == 1  # the one that asks
+    assert metric(http, "skhost_draining") == 0
+    assert metric(http, "skhost_drain_limit_seconds") == 1
+    assert metric(http, "skhost_device_busy_seconds") == 0
+    assert metric(http, "process_resident_memory_bytes") > 1 << 20
+
+
+def test_every_answer_says_how_long_it_took(http: httpx.Client) -> None:
+    def stages(answer: httpx.Response) -> list[str]:
+        fields = [field.split(";dur=") for field in answer.headers["Server-Timing"].split(", ")]
+        assert all(float(milliseconds) >= 0 for _, milliseconds in fields)
+        return [name for name, _ in fields]
+
+    whole = ["pin", "tokenise", "queue", "run", "decode", "total"]
+    assert stages(http.post("/classify?adapter=tone", json={"text": "good"})) == whole
+    assert stages(http.post("/classify?adapter=nobody", json={"text": "good"})) == ["total"]
+    rows = '{"text": "good"}\n'
+    assert stages(http.post("/classify/stream?adapter=tone", content=rows)) == whole[1:]
+
+
+@pytest.mark.parametrize("given", ["abc-1.2:3", "a" * 128])
+def test_a_request_keeps_its_id(http: httpx.Client, given: str) -> None:
+    answer = http.get("/x", headers={"X-Request-ID": given})
+    assert answer.headers["X-Request-ID"] == given == answer.json()["error"]["request_id"]
+
+
+@pytest.mark.parametrize("given", ["", "two words", "a" * 129, "<script>"])
+def test_an_id_that_could_be_anything_is_replaced(http: httpx.Client, given: str) -> None:
+    answer = http.get("/x", headers={"X-Request-ID": given})
+    assert len(answer.headers["X-Request-ID"]) == 32
+
+
 def test_jobs_are_counted_by_state(http: httpx.Client, live: LiveServer) -> None:
     del live
     wait_until(lambda: "skhost_jobs{state=" in http.get("/metrics").text)

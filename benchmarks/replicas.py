@@ -89,7 +89,9 @@ def measure(clients: Sequence[Client], link: Link, promotions: int, cuts: int) -
         served_ms.append(_promoted(clients, wanted, tally))
         for client in clients:
             tally.went_back += _version(client, tally) != wanted
-    caught_up_ms = [_cut_off(clients, link, number, tally) for number in range(cuts)]
+    caught_up_ms = [
+        _cut_off(clients, link, 1 + (promotions - 1 + number) % 2, tally) for number in range(cuts)
+    ]
     return {
         "replicas": len(clients),
         "promotions": promotions,
@@ -109,10 +111,9 @@ def _promoted(clients: Sequence[Client], wanted: int, tally: Tally) -> float:
     return _served_ms(clients, wanted, tally)
 
 
-def _cut_off(clients: Sequence[Client], link: Link, number: int, tally: Tally) -> float:
+def _cut_off(clients: Sequence[Client], link: Link, before: int, tally: Tally) -> float:
     """Cut the last server off, promote on the first, reconnect; milliseconds to catch up."""
     *others, cut = clients
-    before = _version(cut, tally)
     link.cut()
     for wanted in (3 - before, before, 3 - before):
         _promoted(others, wanted, tally)

@@ -3,8 +3,11 @@
 #   docker build -t skhost:cpu .
 #   docker build -t skhost:cuda --build-arg VARIANT=cuda .
 #
-# Without a network: deploy/wheels/README.md.
+# Without a network: deploy/wheels/README.md. What is in it, as a CycloneDX document:
+#
+#   docker run --rm --network none --entrypoint cat skhost:cpu /opt/skhost/sbom.cdx.json
 
+# By digest, for a build that can be repeated: --build-arg BASE_IMAGE=python@sha256:...
 ARG BASE_IMAGE=python:3.11-slim-bookworm
 ARG VARIANT=cpu
 
@@ -44,6 +47,15 @@ RUN --mount=type=bind,source=deploy/wheels,target=/wheels \
     pip --python /opt/skhost/bin/python install --no-deps .
 COPY deploy/image/health.py /opt/skhost/health.py
 
+FROM build AS sbom
+COPY deploy/image/sbom.txt ./
+RUN --mount=type=bind,source=deploy/wheels,target=/wheels \
+    --mount=type=cache,target=/root/.cache/pip \
+    python -m venv --without-pip /opt/sbom \
+    && PIP_CONSTRAINT="" pip --python /opt/sbom/bin/python install -r sbom.txt \
+    && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+        --output-file /opt/sbom.cdx.json /opt/skhost/bin/python
+
 FROM ${BASE_IMAGE} AS runtime
 LABEL org.opencontainers.image.title="skhost" \
       org.opencontainers.image.description="Many SK-Tuning text classifiers on one frozen base model" \
@@ -52,8 +64,10 @@ RUN groupadd --gid 10001 skhost \
     && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin skhost \
     && install -d -o 10001 -g 10001 /data
 COPY --from=build /opt/skhost /opt/skhost
-# The server listens on all of the container's addresses, so it does not start before
-# SKHOST_ALLOW_REMOTE=true says that something in front of it guards it: it has no API keys.
+COPY --from=sbom /opt/sbom.cdx.json /opt/skhost/sbom.cdx.json
+# The server listens on all of the container's addresses, so it does not start without API keys
+# unless SKHOST_REQUIRE_KEYS=true lets nobody in before the first one is made, or
+# SKHOST_ALLOW_REMOTE=true says that something in front of it guards it.
 ENV PATH=/opt/skhost/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

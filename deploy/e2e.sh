@@ -44,6 +44,8 @@ done | tar --null -T - -cf - | tar -C "$context" -xf -
 echo "collecting wheels"
 "$python" -m pip wheel --quiet --disable-pip-version-check --wheel-dir "$context/deploy/wheels" \
     --constraint constraints.txt "$context[gguf]" hatchling 2>"$scratch/pip.log" \
+    && "$python" -m pip wheel --quiet --disable-pip-version-check \
+        --wheel-dir "$context/deploy/wheels" -r deploy/image/sbom.txt 2>>"$scratch/pip.log" \
     || { cat "$scratch/pip.log" >&2; fail "the wheels cannot be collected"; }
 rm -rf "$context"/deploy/wheels/skhost-*.whl "$context/build"
 

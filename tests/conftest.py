@@ -51,6 +51,15 @@ def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """URL of a bucket of a real S3 API server, for this process and its children."""
+    from s3_server import s3_server  # moto takes a second to import, and few tests need it
+
+    with s3_server() as url:
+        yield url
+
+
 @pytest.fixture
 async def redis_client(valkey_url: str) -> AsyncIterator[Redis]:
     """A client of that server, emptied before the test; it answers text."""

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,11 @@ HARDENED = (
     *("--security-opt", "no-new-privileges", "--tmpfs", "/tmp:mode=1777"),
 )
 HEALTH = ("python", "/opt/skhost/health.py", "server")
+INSTALLED = """
+from importlib.metadata import distributions
+for each in distributions():
+    print(each.name.lower(), each.version)
+"""
 READY_S = 180.0
 TRAINING_S = 900.0
 Done = subprocess.CompletedProcess[str]
@@ -117,6 +123,17 @@ def check_image(figures: Figures) -> None:
     require("curl" not in str(config["Healthcheck"]), "its health check needs no curl")
 
 
+def check_sbom() -> None:
+    """The list of packages in the image names each installed one, in its version."""
+    reading = ("run", "--rm", "--network", "none", "--entrypoint")
+    listed = docker(*reading, "cat", IMAGE, "/opt/skhost/sbom.cdx.json").stdout
+    names = {(c["name"].lower(), c["version"]) for c in json.loads(listed)["components"]}
+    shown = docker(*reading, "python", IMAGE, "-c", INSTALLED).stdout
+    installed = {tuple(line.split()) for line in shown.splitlines()}
+    missing = installed - names - {one for one in installed if one[0] == "skhost"}
+    require(not missing, f"its SBOM names all {len(installed)} installed packages", missing)
+
+
 def dockerfile() -> list[str]:
     return (ROOT / "Dockerfile").read_text().splitlines()
 
@@ -187,6 +204,7 @@ def check_compose(figures: Figures) -> None:
         check_containers()
         answer = check_tour(figures)
         check_restart(figures, answer)
+        check_keys()
         check_stop(figures)
     except CheckFailed:
         sys.stderr.write(compose("logs", "--tail", "60", check=False).stdout)
@@ -238,11 +256,11 @@ def json_lines(text: str) -> Iterator[str]:
         text = text[end:]
 
 
-def answer() -> dict[str, Any]:
+def answer(**headers: str) -> dict[str, Any]:
     request = urllib.request.Request(
         f"{URL}/classify?adapter=sentiment",
         data=json.dumps({"text": "It broke on the first day."}).encode(),
-        headers={"Content-Type": "application/json"},
+        headers={"Content-Type": "application/json", **headers},
     )
     with urllib.request.urlopen(request, timeout=30) as response:
         found: dict[str, Any] = json.load(response)
@@ -258,6 +276,24 @@ def check_restart(figures: Figures, before: dict[str, Any]) -> None:
     require(after["results"] == before["results"], "and answers the same", (before, after))
 
 
+def check_keys() -> None:
+    """The first key, made as docker-compose.yml says, shuts the server to whoever has none."""
+    making = ("exec", "-T", "api", "skhost", "keys", "create", "--scope", "classify")
+    key = compose(*making).stdout.strip()
+    wait_until(is_shut, 10, "asked for a key")
+    say("with the first key it answers nobody without one")
+    found = answer(Authorization=f"Bearer {key}")
+    require("label" in found["results"][0], "and whoever has it")
+
+
+def is_shut() -> bool:
+    try:
+        answer()
+    except urllib.error.HTTPError as error:
+        return error.code == 401
+    return False
+
+
 def check_stop(figures: Figures) -> None:
     for service in ("worker", "api"):
         with figures.seconds(f"stop of the {service}"):
@@ -270,6 +306,7 @@ def main() -> int:
     figures = Figures()
     try:
         check_image(figures)
+        check_sbom()
         check_refusal()
         check_alone(figures)
         check_compose(figures)

@@ -96,10 +96,10 @@ def assert_restricted(name: str, spec: Document) -> None:
     assert security["runAsUser"] > 0, name
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
     assert spec["automountServiceAccountToken"] is False, name
-    assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec), name
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
     for volume in spec.get("volumes", []):
         assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim"}, name
-    for container in spec["containers"]:
+    for container in [*spec["containers"], *spec.get("initContainers", [])]:
         own = container["securityContext"]
         assert own["allowPrivilegeEscalation"] is False, name
         assert own["readOnlyRootFilesystem"] is True, name
@@ -322,11 +322,11 @@ def test_without_asking_for_it_nothing_is_reachable_from_outside(defaults: Manif
     assert defaults.get("NetworkPolicy", "worker")["spec"]["ingress"] == []
 
 
-def test_only_servers_and_workers_may_ask_valkey(defaults: Manifests) -> None:
+def test_only_our_own_pods_may_ask_valkey(defaults: Manifests) -> None:
     spec = defaults.get("NetworkPolicy", "valkey")["spec"]
     (rule,) = spec["ingress"]
     peers = [peer["podSelector"]["matchLabels"] for peer in rule["from"]]
-    assert [p["app.kubernetes.io/component"] for p in peers] == ["api", "worker"]
+    assert [p["app.kubernetes.io/component"] for p in peers] == ["api", "worker", "test"]
     assert {p["app.kubernetes.io/instance"] for p in peers} == {"rel"}
     assert spec["egress"] == []
 
@@ -351,12 +351,64 @@ def test_the_service_monitor_finds_the_servers_service(render: Render) -> None:
     assert found == ["rel-skhost"]
 
 
-def test_the_test_pod_asks_the_service(defaults: Manifests) -> None:
-    pod = defaults.get("Pod", "test")
-    service = defaults.get("Service", "skhost")
-    url = f"http://{service['metadata']['name']}:{service['spec']['ports'][0]['port']}"
-    assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
-    assert pod["spec"]["containers"][0]["args"] == [url]
+def test_the_gateways_route_leads_to_the_service(render: Render) -> None:
+    gateway = {"enabled": True, "parentRefs": [{"name": "gw"}], "hostnames": ["a.example"]}
+    manifests = render(values={"gateway": gateway, "service": {"port": 8000}})
+    assert manifests.get("HTTPRoute")["spec"] == {
+        "parentRefs": [{"name": "gw"}],
+        "hostnames": ["a.example"],
+        "rules": [
+            {
+                "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
+                "backendRefs": [{"name": "rel-skhost", "port": 8000}],
+            }
+        ],
+    }
+
+
+# the way out
+
+
+def test_the_way_out_can_be_closed_but_for_names_valkey_and_what_is_named(render: Render) -> None:
+    peer = {"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": 443}]}
+    policy = {"restrictEgress": True, "to": [peer]}
+    manifests = render(values={"networkPolicy": policy})
+    for component in ("api", "worker"):
+        spec = manifests.get("NetworkPolicy", component)["spec"]
+        assert spec["policyTypes"] == ["Ingress", "Egress"]
+        names, valkey, named = spec["egress"]
+        assert {(p["port"], p["protocol"]) for p in names["ports"]} == {(53, "UDP"), (53, "TCP")}
+        (pods,) = valkey["to"]
+        labels = manifests.get("StatefulSet", "valkey")["spec"]["selector"]["matchLabels"]
+        assert pods["podSelector"]["matchLabels"] == labels
+        assert named == peer
+
+
+def test_an_open_way_out_is_not_mentioned(defaults: Manifests) -> None:
+    spec = defaults.get("NetworkPolicy", "api")["spec"]
+    assert (spec["policyTypes"], spec.get("egress")) == (["Ingress"], None)
+
+
+# the base model
+
+
+def test_an_init_container_fills_the_folder_that_the_base_is_read_from(render: Render) -> None:
+    init = {"image": "models:1", "command": ["cp", "-r", "/m", "/models/b"], "existingSecret": "s"}
+    manifests = render(values={"models": {"init": init}, "settings": {"base": "/models/b"}})
+    for component in ("api", "worker"):
+        spec = manifests.get("Deployment", component)["spec"]["template"]["spec"]
+        (filling,) = spec["initContainers"]
+        assert (filling["image"], filling["command"]) == ("models:1", init["command"])
+        assert filling["envFrom"] == [{"secretRef": {"name": "s"}}]
+        (volume,) = [v for v in spec["volumes"] if v["name"] == "models"]
+        assert volume["emptyDir"] == {"sizeLimit": "10Gi"}
+        writing, reading = (
+            next(m for m in container["volumeMounts"] if m["name"] == "models")
+            for container in (filling, spec["containers"][0])
+        )
+        assert writing == {"name": "models", "mountPath": "/models"}
+        assert reading == {"name": "models", "mountPath": "/models", "readOnly": True}
+        assert manifests.env(component)["SKHOST_BASE"] == "/models/b"
 
 
 # what is refused
@@ -383,6 +435,18 @@ def test_the_test_pod_asks_the_service(defaults: Manifests) -> None:
         ({"valkey": {"enabled": False}}, "set one of redis.url"),
         ({"redis": {"url": "redis://x"}}, "set valkey.enabled=false"),
         ({"ingress": {"enabled": True}}, "ingress.hosts"),
+        ({"gateway": {"enabled": True}}, "gateway.parentRefs"),
+        ({"models": {"existingClaim": "m", "init": {"image": "m:1"}}}, "set one of them"),
+        ({"api": {"autoscaling": {"minReplicas": 9}}}, "above maxReplicas"),
+        (
+            {"api": {"autoscaling": {"enabled": True, "queueMilliseconds": 0, "queueTokens": 0}}},
+            "set queueMilliseconds",
+        ),
+        ({"worker": {"autoscaling": {"enabled": True}}}, "set prometheusUrl"),
+        (
+            {"networkPolicy": {"restrictEgress": True}, "storage": {"url": "s3://b/p"}},
+            "networkPolicy.to",
+        ),
     ],
     ids=lambda v: json.dumps(v) if isinstance(v, dict) else "",
 )

@@ -92,6 +92,14 @@ def test_the_image_installs_the_pinned_versions_of_all_that_the_project_needs() 
     assert "PIP_CONSTRAINT=/build/constraints.txt" in DOCKERFILE
 
 
+def test_the_image_holds_a_list_of_its_packages_made_of_what_is_installed() -> None:
+    made = next(rest for word, rest in instructions() if word == "RUN" and "cyclonedx-py" in rest)
+    assert "/opt/skhost/bin/python" in made.split()
+    assert any("sbom.cdx.json" in rest for word, rest in last_stage() if word == "COPY")
+    pins = (ROOT / "deploy" / "image" / "sbom.txt").read_text().splitlines()
+    assert all("==" in line for line in pins if not line.startswith("#"))
+
+
 def test_an_extra_that_does_not_exist_is_refused() -> None:
     with pytest.raises(KeyError, match="ggfu"):
         requirements_module().requirements(ROOT / "pyproject.toml", ["ggfu"])

@@ -2,11 +2,11 @@
 
 import importlib.util
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from manifests import Document
 
@@ -15,7 +15,6 @@ from skhost.settings import Settings
 
 HELM = Path(__file__).parents[2] / "deploy" / "helm"
 CHART = HELM / "skhost"
-ROW = re.compile(r"^\| `([A-Za-z.]+)` \| `(.*)` \| (.+) \|$", re.MULTILINE)
 
 
 def schema() -> Document:
@@ -23,8 +22,9 @@ def schema() -> Document:
     return loaded
 
 
-def settings_schema_module() -> Any:
-    spec = importlib.util.spec_from_file_location("settings_schema", HELM / "settings_schema.py")
+def load(name: str) -> Any:
+    """A script of deploy/helm as a module."""
+    spec = importlib.util.spec_from_file_location(name, HELM / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -42,14 +42,6 @@ def objects(node: Any, path: str = "") -> Iterator[tuple[str, Document]]:
             yield path, node
         for key, value in node.items():
             yield from objects(value, f"{path}/{key}")
-
-
-def leaves(values: Document, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict) and value and key != "resources":
-            yield from leaves(value, (*path, key))
-        else:
-            yield ".".join((*path, key)), value
 
 
 def resolved(node: Document) -> Document:
@@ -87,20 +79,30 @@ def test_every_value_has_a_schema_and_the_other_way_round(chart_values: Document
 
 
 def test_the_schema_of_the_settings_is_that_of_the_service() -> None:
-    module = settings_schema_module()
+    module = load("settings_schema")
     assert schema()["$defs"]["settings"] == module.settings_schema(), (
         "run deploy/helm/settings_schema.py"
     )
 
 
 def test_what_the_chart_sets_itself_are_settings() -> None:
-    assert set(Settings.model_fields) >= settings_schema_module().MANAGED
+    assert set(Settings.model_fields) >= load("settings_schema").MANAGED
 
 
-def test_the_readme_lists_every_value_with_its_default(chart_values: Document) -> None:
+def test_the_readmes_table_is_what_values_yaml_says() -> None:
+    module = load("values_table")
     readme = (CHART / "README.md").read_text()
-    table = {name: json.loads(default) for name, default, _ in ROW.findall(readme)}
-    assert table == dict(leaves(chart_values))
+    assert readme == module.with_table(readme, (CHART / "values.yaml").read_text()), (
+        "run deploy/helm/values_table.py"
+    )
+
+
+def test_a_value_that_nobody_describes_is_found() -> None:
+    module = load("values_table")
+    described = "a:\n  # -- what it is\n  # and more\n  b: 1\n"
+    assert "| `a.b` | `1` | what it is and more |" in module.table(described)
+    with pytest.raises(module.Undescribed, match=r"a\.c"):
+        module.table(described + "  c: 2\n")
 
 
 def test_chart_and_package_have_one_version() -> None:

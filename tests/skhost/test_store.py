@@ -20,10 +20,13 @@ from sktuning.manifest import CARD, CONFIG, MANIFEST, MODEL
 JOB = "0123456789abcdef"
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "s3"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "file":
         yield f"file://{tmp_path}/the store"
+        return
+    if request.param == "s3":
+        yield f"{request.getfixturevalue('s3_url')}/{uuid.uuid4().hex}/the store"
         return
     root = f"/{uuid.uuid4().hex}"
     yield f"memory:/{root}"
@@ -50,7 +53,7 @@ def _damage(url: str, digest: str, name: str, data: bytes) -> None:
 
 
 def _paths(url: str) -> list[str]:
-    filesystem, root = fsspec.core.url_to_fs(url)
+    filesystem, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
     return sorted(str(path) for path in filesystem.find(root))
 
 

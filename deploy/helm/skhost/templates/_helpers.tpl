@@ -38,6 +38,11 @@ helm.sh/chart: {{ printf "%s-%s" $top.Chart.Name $top.Chart.Version | replace "+
 {{ printf "%s:%s" $top.Values.image.repository $tag }}
 {{- end }}
 
+{{/* Of the servers. A priority class belongs to no namespace, so its name says which one. */}}
+{{- define "skhost.priorityClassName" -}}
+{{- printf "%s-%s" .Release.Namespace (include "skhost.fullname" .) | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
 {{- define "skhost.pullSecrets" -}}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
@@ -71,5 +76,37 @@ imagePullSecrets:
 {{- end }}
 {{- if and .Values.ingress.enabled (not .Values.ingress.hosts) }}
 {{- fail "ingress.enabled is true: name at least one of ingress.hosts" }}
+{{- end }}
+{{- if and .Values.gateway.enabled (not .Values.gateway.parentRefs) }}
+{{- fail "gateway.enabled is true: name at least one gateway in gateway.parentRefs" }}
+{{- end }}
+{{- if and .Values.models.existingClaim .Values.models.init.image }}
+{{- fail "models.existingClaim and models.init.image both fill /models: set one of them" }}
+{{- end }}
+{{- include "skhost.refuseAutoscaling" . }}
+{{- with .Values.networkPolicy }}
+{{- if and .restrictEgress (not .to) (or (not $.Values.valkey.enabled) $.Values.storage.url (not $.Values.hub.offline)) }}
+{{- fail "networkPolicy.restrictEgress is true: name the outside Redis, store or Hub in networkPolicy.to" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "skhost.refuseAutoscaling" -}}
+{{- range $component := list "api" "worker" }}
+{{- with (index $.Values $component).autoscaling }}
+{{- if gt (int .minReplicas) (int .maxReplicas) }}
+{{- fail (printf "%s.autoscaling.minReplicas is above maxReplicas" $component) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- with .Values.api.autoscaling }}
+{{- if and .enabled (not .queueMilliseconds) (not .queueTokens) }}
+{{- fail "api.autoscaling.enabled is true: set queueMilliseconds, queueTokens or both" }}
+{{- end }}
+{{- end }}
+{{- with .Values.worker.autoscaling }}
+{{- if and .enabled (not .prometheusUrl) }}
+{{- fail "worker.autoscaling.enabled is true: set prometheusUrl, where KEDA asks for the jobs" }}
+{{- end }}
 {{- end }}
 {{- end }}

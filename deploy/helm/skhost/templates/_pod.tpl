@@ -58,15 +58,43 @@ tolerations:
 affinity:
   {{- . | nindent 2 }}
 {{- end }}
-{{- with $component.topologySpreadConstraints }}
+{{- with include "skhost.spread" . }}
 topologySpreadConstraints:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
-{{- with $component.priorityClassName }}
+{{- with include "skhost.priority" . }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- with $component.runtimeClassName }}
 runtimeClassName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* Over nodes and zones, as far as it goes; not where a volume keeps the pods together. */}}
+{{- define "skhost.spread" -}}
+{{- $top := index . 0 -}}
+{{- $component := index . 2 -}}
+{{- if $component.topologySpreadConstraints }}
+{{- toYaml $component.topologySpreadConstraints }}
+{{- else if not (include "skhost.affinity" .) }}
+{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
+- maxSkew: 1
+  topologyKey: {{ $key }}
+  whenUnsatisfiable: ScheduleAnyway
+  labelSelector:
+    matchLabels:
+      {{- include "skhost.selector" (list $top (index $ 1)) | nindent 6 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "skhost.priority" -}}
+{{- $top := index . 0 -}}
+{{- $component := index . 2 -}}
+{{- if $component.priorityClassName }}
+{{- $component.priorityClassName }}
+{{- else if and $top.Values.priorityClass.create (eq (index . 1) "api") }}
+{{- include "skhost.priorityClassName" $top }}
 {{- end }}
 {{- end }}
 
@@ -203,7 +231,7 @@ volumeMounts:
     mountPath: /data
   - name: tmp
     mountPath: /tmp
-  {{- if $top.Values.models.existingClaim }}
+  {{- if or $top.Values.models.existingClaim $top.Values.models.init.image }}
   - name: models
     mountPath: /models
     readOnly: true
@@ -242,7 +270,42 @@ volumeMounts:
     claimName: {{ . }}
     readOnly: true
 {{- end }}
+{{- if $top.Values.models.init.image }}
+- name: models
+  emptyDir:
+    sizeLimit: {{ $top.Values.models.init.size }}
+{{- end }}
 {{- with $component.extraVolumes }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Fills /models before the start. */}}
+{{- define "skhost.initContainers" -}}
+{{- with .Values.models.init }}
+{{- if .image }}
+initContainers:
+  - name: models
+    image: {{ .image }}
+    imagePullPolicy: {{ .pullPolicy }}
+    {{- with .command }}
+    command:
+      {{- toYaml . | nindent 6 }}
+    {{- end }}
+    {{- with .existingSecret }}
+    envFrom:
+      - secretRef:
+          name: {{ . }}
+    {{- end }}
+    securityContext:
+      {{- include "skhost.containerSecurity" $ | nindent 6 }}
+    resources:
+      {{- toYaml .resources | nindent 6 }}
+    volumeMounts:
+      - name: models
+        mountPath: /models
+      - name: tmp
+        mountPath: /tmp
+{{- end }}
 {{- end }}
 {{- end }}

@@ -1,0 +1,101 @@
+"""Servers and workers as separate processes that share one registry and one store in S3."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from live_server import wait_until
+
+from skhost.client import Client
+from skhost.valkey import EmbeddedValkey
+
+ROOT = Path(__file__).resolve().parents[2]
+START_WITHIN_S = 200.0
+ROWS = "".join(
+    json.dumps({"text": f"{word} {thing}", "label": label}) + "\n"
+    for thing in ("film", "book", "meal", "hotel", "phone", "train", "song", "room", "shop", "tea")
+    for word, label in (("a wonderful", "good"), ("a terrible", "bad"))
+)
+
+
+@pytest.mark.timeout(600)
+def test_all_serve_what_one_promotes_and_who_was_cut_off_catches_up(
+    tiny_bert_folder: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKHOST_BASE", str(tiny_bert_folder))
+    figures = tmp_path / "figures.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, str(ROOT / "benchmarks" / "replicas.py")),
+            *("--replicas", "3", "--promotions", "20", "--cuts", "2"),
+            *("--store", f"{s3_url}/replicas", "--json", str(figures)),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(figures.read_text())
+    assert (row["replicas"], row["promotions"], row["times_cut_off"]) == (3, 20, 2)
+    assert (row["failed_requests"], row["went_back"]) == (0, 0)
+    assert row["requests"] >= 20 * (3 + 3)
+
+
+@pytest.mark.timeout(600)
+def test_what_any_worker_trains_every_server_serves(
+    tiny_bert_folder: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(ROWS)
+    with EmbeddedValkey(tmp_path / "registry") as valkey:
+        monkeypatch.setenv("SKHOST_REDIS_URL", valkey.url)
+        monkeypatch.setenv("SKHOST_STORE_URL", f"{s3_url}/fleet")
+        monkeypatch.setenv("SKHOST_BASE", str(tiny_bert_folder))
+        fleet = [start(tmp_path / f"host{i}", *kind) for i, kind in enumerate((SERVE, SERVE, WORK))]
+        fleet.append(start(tmp_path / "host3", *WORK))
+        try:
+            urls = [str(json.loads(line_of(each))["url"]) for each in fleet[:2]]
+            with Client(urls[0]) as first, Client(urls[1]) as second:
+                wait_until(lambda: first.is_ready() and second.is_ready(), START_WITHIN_S)
+                wait_until(lambda: len(first.info()["workers"]) == 2, START_WITHIN_S)
+                names = ("one", "two", "three", "four")
+                jobs = [
+                    client.train(tmp_path / "rows.jsonl", name, epochs=1)["id"]
+                    for name, client in zip(names, (first, second) * 2, strict=True)
+                ]
+                for job in jobs:
+                    states = [e.data["state"] for e in second.events(job) if e.kind == "state"]
+                    assert states[-1] == "succeeded"
+                for name in names:
+                    wait_until(lambda name=name: name in served_by(second))
+                    answers = [c.classify(name, text="a meal") for c in (first, second)]
+                    assert answers[0]["digest"] == answers[1]["digest"]
+                    assert answers[0]["results"] == answers[1]["results"]
+        finally:
+            for each in fleet:
+                each.terminate()
+            codes = [each.wait(60) for each in fleet]
+        assert codes == [0, 0, 0, 0]
+
+
+SERVE = ("serve", "--json", "--port", "0")
+WORK = ("worker",)
+
+
+def start(data_dir: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A process of the service with a data folder of its own, as on a host of its own."""
+    command = [sys.executable, "-m", "skhost", *arguments, "--data-dir", str(data_dir)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    """The first line that it writes."""
+    assert process.stdout is not None
+    with process.stdout as lines:
+        return lines.readline()
+
+
+def served_by(client: Client) -> set[str]:
+    """The adapters that a server knows."""
+    return {adapter["name"] for adapter in client.adapters()["adapters"]}

@@ -170,6 +170,7 @@ class Engine:
     def _accepted(self) -> Iterator[None]:
         if self._is_draining:
             raise Draining("the server is shutting down; send the request to another replica")
+        self.readiness.check_sound()
         self._active += 1
         self._idle.clear()
         try:
@@ -197,6 +198,7 @@ class Engine:
         done = await self._run([work for part in parts for work in part.works if work])
         clock.lap()
         results = await self._in_thread(_decode, parts, inputs, options.decoding)
+        self.readiness.check_sound()  # what a damaged base says is no answer
         decode_s = clock.lap()
         timings = Timings(
             pin_s,

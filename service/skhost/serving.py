@@ -7,6 +7,7 @@ import torch
 from redis.asyncio import Redis
 
 from skhost import processors
+from skhost.base_golden import BaseGolden
 from skhost.batcher import Batcher
 from skhost.budgets import Budgets, default_device_bytes
 from skhost.catalog import Catalog
@@ -41,6 +42,7 @@ async def serving(
         runner = Runner(classifier, threads=settings.threads or default_threads())
         stack.push_async_callback(runner.close)
         probe = await runner.call(reference_adapter, classifier)
+        golden = await runner.call(BaseGolden, classifier, probe)
         tests = SelfTests(classifier, runner, redis, keys)
         residency = Residency(store, base, probe, tests, budgets_of(settings, base), metrics)
         stack.push_async_callback(residency.close)
@@ -51,7 +53,7 @@ async def serving(
 
         registries = Registries(registry_of, settings.tenant)
         batcher = await stack.enter_async_context(Batcher(limits_of(settings), runner, metrics))
-        readiness = Readiness(registries.home, batcher, runner, classifier, probe)
+        readiness = Readiness(registries.home, batcher, runner, golden, settings.stuck_after_s)
         engine = Engine(classifier, registries, residency, batcher, readiness, runner, metrics)
         stack.push_async_callback(engine.close)
         with suppress(RegistryUnavailable):

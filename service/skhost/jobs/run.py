@@ -17,6 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from skhost.errors import ServiceError
+from skhost.exits import leave
 from skhost.jobs.attempt import Attempt, Ending, Work
 from skhost.jobs.context import Context, WorkFactory
 from skhost.jobs.jobs import Jobs
@@ -79,14 +80,6 @@ def _patient_client(url: str) -> Redis:
     """A client that waits for a Redis that is restarting."""
     retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), _PATIENCE)
     return Redis.from_url(url, decode_responses=True, retry=retry)
-
-
-def leave(code: int) -> None:
-    """End the process at once: a thread cut off in torch would keep it for minutes."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _training(context: Context) -> Work:

@@ -8,13 +8,10 @@ from numpy.typing import NDArray
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier, pool
 from sktuning.data import TextInput
-from sktuning.golden import dtype_name
+from sktuning.golden import REPEATED, dtype_name
 from sktuning.tokens import EncodedRow
 
 TEXTS: Final = ("ready", "The quick brown fox jumps over 13 lazy dogs.")
-# Largest difference, over the largest value. The same texts on the same device give the same
-# numbers but for the order of sums, so this is far less than what two machines may differ by.
-TOLERANCE: Final = {"float32": 1e-4, "float16": 5e-3, "bfloat16": 2e-2}
 
 
 class BasePoisoned(Exception):
@@ -36,7 +33,7 @@ class BaseGolden:
         self._probe = probe
         encoded = classifier.encoder.encode([TextInput(text) for text in TEXTS], probe.config)
         self._rows = [row for row in encoded if isinstance(row, EncodedRow)]
-        self._tolerance = TOLERANCE[dtype_name(classifier.base.dtype)]
+        self._tolerance = REPEATED[dtype_name(classifier.base.dtype)]
         self._expected = self._states()
 
     def check(self) -> None:

@@ -90,7 +90,8 @@ class Engine:
 
         Raises:
             AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
-            BaseIncompatible, AdapterUnusable: an adapter cannot answer here.
+            BaseIncompatible, AdapterUnusable, AdapterQuarantined: an adapter cannot answer here.
+            NotReady: the device or the base is damaged.
             Overloaded, PayloadTooLarge: too much waits, or would.
             DeadlineExceeded: it took too long; what was not yet run will not be.
             Draining: no new requests are taken.
@@ -128,6 +129,12 @@ class Engine:
         """As `classify`, with versions that somebody holds."""
         async with self._in_time(schedule.deadline):
             return await self._answers(pinned, inputs, options, schedule, 0.0)
+
+    def _check_sound(self, pinned: Sequence[Pinned]) -> None:
+        """Whether what these adapters say can be believed, as far as is known by now."""
+        self.readiness.check_sound()
+        for record, _ in pinned:
+            self.residency.check_quarantine(record)
 
     async def ready(self, timeout_s: float = 5.0) -> None:
         """Return if a request could be answered now; runs a real forward.
@@ -198,7 +205,7 @@ class Engine:
         done = await self._run([work for part in parts for work in part.works if work])
         clock.lap()
         results = await self._in_thread(_decode, parts, inputs, options.decoding)
-        self.readiness.check_sound()  # what a damaged base says is no answer
+        self._check_sound(pinned)
         decode_s = clock.lap()
         timings = Timings(
             pin_s,

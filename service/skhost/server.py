@@ -7,6 +7,7 @@ arrives meanwhile is answered 503 with `Retry-After`.
 
 import logging
 import socket
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 BACKLOG = 2048
 CLOSED = "closed"  # in a request's state: an event
+LINGER_S = 1.0  # after the drain, for what was sent on connections that are open
 STREAM_GRACE_S = 3  # after the drain: event streams that a client keeps open are cut
 
 
@@ -64,6 +66,7 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._drain = drain
         self._look_for_failure = failure
+        self._deaf_since: float | None = None  # monotonic: when it stopped listening
         self.failure: str | None = None  # why it ended
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -82,8 +85,21 @@ class DrainingServer(uvicorn.Server):
             self.failure = reason
             self._drain.begin()
         if self._drain.is_done:
-            self.should_exit = True  # event streams end when they see this
+            self._leave()
         return await super().on_tick(counter)
+
+    def _leave(self) -> None:
+        """Accept no more connections, and stop once the open ones are gone or had their time.
+
+        A client may have sent a request on one of them, and is told to send it elsewhere.
+        """
+        if self._deaf_since is None:
+            self._deaf_since = time.monotonic()
+            for server in self.servers:
+                server.close()
+        lingers_s = time.monotonic() - self._deaf_since
+        if lingers_s >= LINGER_S or not self.server_state.connections:
+            self.should_exit = True  # event streams end when they see this
 
 
 def bind(host: str, port: int) -> socket.socket:

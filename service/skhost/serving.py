@@ -1,5 +1,6 @@
 """The serving parts, put together and taken down in the right order."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -7,9 +8,11 @@ import torch
 from redis.asyncio import Redis
 
 from skhost import processors
+from skhost.background import end
 from skhost.base_golden import BaseGolden
 from skhost.batcher import Batcher
 from skhost.budgets import Budgets, default_device_bytes
+from skhost.canary import Canary
 from skhost.catalog import Catalog
 from skhost.engine import Engine
 from skhost.errors import RegistryUnavailable
@@ -59,6 +62,16 @@ async def serving(
         with suppress(RegistryUnavailable):
             await registries.home.sync()
         await stack.enter_async_context(registries.running())
+        if settings.canary_interval_s:
+            canary = Canary(
+                engine,
+                store,
+                metrics,
+                catalog_of=lambda tenant: Catalog(redis, Keys(tenant)),
+                interval_s=settings.canary_interval_s,
+            )
+            task = asyncio.create_task(canary.run(), name="skhost-canary")
+            stack.push_async_callback(end, [task])
         yield engine
 
 

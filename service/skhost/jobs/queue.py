@@ -16,6 +16,7 @@ from rq import Queue, Retry
 from rq.job import Job as Entry
 from rq.serializers import JSONSerializer
 
+from skhost.connection import TIMEOUT_S
 from skhost.keys import Keys
 
 # Measured with a worker killed in mid-job: RQ's defaults let the job wait 89 s for the dead
@@ -62,7 +63,7 @@ def client_beside(redis: AsyncRedis) -> Redis:
         kwargs["unix_socket_path"] = kwargs.pop("path")
     if "SSL" in pool.connection_class.__name__:
         kwargs |= {"ssl": True} | {n: v for n, v in known.items() if n.startswith("ssl_")}
-    return Redis(**kwargs)
+    return Redis(**kwargs, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
 
 
 def training_queue(client: Redis, keys: Keys) -> TrainingQueue:

@@ -71,7 +71,8 @@ class Canary:
             resident = [*self._resident()]
             digests = {record.digest for record in resident}
             self._known = {d: g for d, g in self._known.items() if d in digests}
-            for record in resident or [None]:
+            turns: list[VersionRecord | None] = [*resident]
+            for record in turns or [None]:
                 await self._background.guard(self.step(record), "looking after adapters")
                 await asyncio.sleep(max(self._interval_s, self._spent_s / MAX_SHARE))
 
@@ -160,6 +161,9 @@ class Canary:
     async def _keep_in_step(self) -> None:
         """Tell the catalogue what is in quarantine here, and lift what an operator lifted."""
         for digest, (record, reason) in tuple(self._untold.items()):
+            if not self._residency.is_quarantined(digest):
+                del self._untold[digest]
+                continue
             try:
                 catalog = self._catalog_of(record.tenant)
                 await catalog.quarantine(record.name, record.version, reason)

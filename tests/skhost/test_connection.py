@@ -32,3 +32,20 @@ async def test_an_answer_that_is_an_error_is_an_error_of_ours_too(redis_client: 
 async def test_other_errors_pass() -> None:
     with pytest.raises(ZeroDivisionError), registry_errors():
         _ = 1 / 0
+
+
+async def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path) as server:
+        client = connect(server.url)
+        await client.ping()
+        frozen = psutil.Process(server.pid)
+        frozen.suspend()
+        try:
+            with pytest.raises(RegistryUnavailable):
+                async with asyncio.timeout(60):  # with three tries nested in three it took longer
+                    with registry_errors():
+                        await client.get("a")
+        finally:
+            frozen.resume()
+        assert await client.get("a") is None
+        await client.aclose()

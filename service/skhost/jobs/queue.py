@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.client import Pipeline
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
@@ -63,7 +63,12 @@ def client_beside(redis: AsyncRedis) -> Redis:
         kwargs["unix_socket_path"] = kwargs.pop("path")
     if "SSL" in pool.connection_class.__name__:
         kwargs |= {"ssl": True} | {n: v for n, v in known.items() if n.startswith("ssl_")}
-    return Redis(**kwargs, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S)
+    return Redis(
+        **kwargs,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=ConnectionRetry(NoBackoff(), 1),  # somebody waits for the answer
+    )
 
 
 def training_queue(client: Redis, keys: Keys) -> TrainingQueue:

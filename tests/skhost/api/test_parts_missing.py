@@ -34,16 +34,16 @@ def serve(tiny_bert_folder: Path, tmp_path: Path) -> Serve:
 
 
 def ask(live: LiveServer, adapter: str = "mood") -> httpx.Response:
-    return httpx.post(f"{live.url}/classify?adapter={adapter}", json={"text": "good"}, timeout=60)
+    return httpx.post(f"{live.url}/classify?adapter={adapter}", json={"text": "good"}, timeout=200)
 
 
 def train(live: LiveServer, rows: str = ROWS) -> httpx.Response:
     files = {"file": ("a.jsonl", rows.encode())}
-    return httpx.post(f"{live.url}/train", data={"name": "n"}, files=files, timeout=60)
+    return httpx.post(f"{live.url}/train", data={"name": "n"}, files=files, timeout=200)
 
 
 def degraded(live: LiveServer) -> list[str]:
-    found: list[str] = httpx.get(f"{live.url}/readyz", timeout=60).json()["degraded"]
+    found: list[str] = httpx.get(f"{live.url}/readyz", timeout=200).json()["degraded"]
     return found
 
 
@@ -60,7 +60,7 @@ def test_a_registry_that_only_hangs_stops_no_answer_and_no_more(
             assert ask(live).json()["results"] == before["results"]
             error_of(train(live), 503, "registry_unavailable")
             promoted = httpx.post(
-                f"{live.url}/adapters/mood/promote", json={"version": 1}, timeout=60
+                f"{live.url}/adapters/mood/promote", json={"version": 1}, timeout=200
             )
             error_of(promoted, 503, "registry_unavailable")
             wait_until(lambda: degraded(live) != [], 60)

@@ -26,7 +26,11 @@ def serve(tiny_bert_folder: Path, tmp_path: Path) -> Serve:
 
     @contextmanager
     def serve(**settings: Any) -> Iterator[LiveServer]:
-        values = {"data_dir": tmp_path, "base": str(tiny_bert_folder), "broken_adapter_ttl_s": 0.1}
+        values: dict[str, Any] = {
+            "data_dir": tmp_path,
+            "base": str(tiny_bert_folder),
+            "broken_adapter_ttl_s": 0.1,
+        }
         with live_server(Settings(**(values | settings))) as live:
             yield live
 

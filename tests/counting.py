@@ -13,8 +13,9 @@ from threading import Event
 from typing import Any
 
 from skhost.errors import UploadRefused
+from skhost.exits import leave
 from skhost.jobs.context import Context
-from skhost.jobs.run import leave, main
+from skhost.jobs.run import main
 from skhost.settings import Settings
 from skhost.worker import run_worker
 from sktuning.errors import TrainingCancelled

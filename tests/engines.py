@@ -103,7 +103,8 @@ class Server:
 async def server_of(
     redis: Redis, base: FrozenBase, folder: Path, **settings: Any
 ) -> AsyncIterator[Server]:
-    values = {"data_dir": folder, "threads": 1, "reconcile_interval_s": 60.0, **settings}
+    values: dict[str, Any] = {"data_dir": folder, "threads": 1, "reconcile_interval_s": 60.0}
+    values |= {"canary_interval_s": 0, **settings}
     store, metrics = FolderStore(folder), Metrics(CollectorRegistry())
     async with serving(Settings(**values), base, store, redis, metrics) as engine:
         yield Server(base, store, Catalog(redis, Keys()), engine, metrics)

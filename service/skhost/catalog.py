@@ -168,6 +168,14 @@ class Catalog:
         """
         return await self._change("pin", name, "1" if is_pinned else "")
 
+    async def quarantine(self, name: str, version: int, reason: str | None) -> AdapterRecord:
+        """Say that a server found a version to answer differently; None: that this is over.
+
+        Raises:
+            AdapterNotFound, VersionNotFound: there is none, or it was retired.
+        """
+        return await self._change("quarantine", name, str(version), reason or "")
+
     async def retire(self, name: str, version: int | None = None) -> AdapterRecord:
         """Take a version out of use, or without one the whole adapter with its aliases.
 

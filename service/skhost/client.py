@@ -242,6 +242,10 @@ class Client:
         """PUT or DELETE /adapters/{name}/pin."""
         return self._json("PUT" if is_pinned else "DELETE", f"/adapters/{name}/pin")
 
+    def lift(self, name: str, version: int) -> Json:
+        """DELETE /adapters/{name}/versions/{version}/quarantine."""
+        return self._json("DELETE", f"/adapters/{name}/versions/{version}/quarantine")
+
     def delete(self, ref: str) -> None:
         """DELETE /adapters/{name} or /adapters/{name}@{version}."""
         self.request("DELETE", f"/adapters/{ref}")

@@ -90,7 +90,8 @@ class Engine:
 
         Raises:
             AdapterNotFound, VersionNotFound, AliasNotFound: no such thing.
-            BaseIncompatible, AdapterUnusable: an adapter cannot answer here.
+            BaseIncompatible, AdapterUnusable, AdapterQuarantined: an adapter cannot answer here.
+            NotReady: the device or the base is damaged.
             Overloaded, PayloadTooLarge: too much waits, or would.
             DeadlineExceeded: it took too long; what was not yet run will not be.
             Draining: no new requests are taken.
@@ -130,6 +131,12 @@ class Engine:
         """As `classify`, with versions that somebody holds."""
         async with self._in_time(schedule.deadline):
             return await self._answers(pinned, inputs, options, schedule)
+
+    def _check_sound(self, pinned: Sequence[Pinned]) -> None:
+        """Whether what these adapters say can be believed, as far as is known by now."""
+        self.readiness.check_sound()
+        for record, _ in pinned:
+            self.residency.check_quarantine(record)
 
     async def ready(self, timeout_s: float = 5.0) -> None:
         """Return if a request could be answered now; runs a real forward.
@@ -172,6 +179,7 @@ class Engine:
     def _accepted(self) -> Iterator[None]:
         if self._is_draining:
             raise Draining("the server is shutting down; send the request to another replica")
+        self.readiness.check_sound()
         self._active += 1
         self._idle.clear()
         try:
@@ -199,6 +207,7 @@ class Engine:
         done = await self._run([work for part in parts for work in part.works if work])
         clock.lap("run")
         results = await self._in_thread(_decode, parts, inputs, options.decoding)
+        self._check_sound(pinned)
         decode = clock.lap("decode")
         for stage in (tokenise, decode):
             self._metrics.stage(stage.name, stage.seconds)

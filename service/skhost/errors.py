@@ -8,7 +8,7 @@ ServiceError
 ├── AdapterUnusable      424
 ├── PayloadTooLarge      413  UploadTooLarge 413
 ├── RateLimited          429  Overloaded 429
-├── Draining, NotReady, RegistryUnavailable, StoreUnavailable  503
+├── Draining, NotReady, RegistryUnavailable, StoreUnavailable, AdapterQuarantined  503
 └── DeadlineExceeded     504
 """
 
@@ -186,6 +186,15 @@ class StoreUnavailable(ServiceError):
     """The artifact store does not answer."""
 
     status, code = 503, "store_unavailable"
+
+
+class AdapterQuarantined(ServiceError):
+    """The version does not answer as it did when it was loaded on this server; others may serve it.
+
+    An operator lifts it: DELETE /adapters/{name}/versions/{version}/quarantine.
+    """
+
+    status, code = 503, "adapter_quarantined"
 
 
 class DeadlineExceeded(ServiceError):

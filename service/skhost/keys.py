@@ -33,7 +33,7 @@ class Keys:
         Fields: ``revision`` (of its last change), ``last_version``, ``retired`` ("1" once the
         whole adapter is), ``alias:<alias>`` (version), ``history:<alias>`` (versions that the
         alias pointed at before, newest first, joined by commas), ``state:<version>``,
-        ``note:<version>``.
+        ``note:<version>``, ``quarantine:<version>`` (who found what).
         """
         return self._key("adapter", name)
 

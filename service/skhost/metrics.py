@@ -86,6 +86,11 @@ class Metrics:
         self._resident = self._gauge("resident_adapters", "Adapters in memory", "tier")
         self._resident_bytes = self._gauge("resident_bytes", "Bytes of adapters", "tier")
         self._kept = self._gauge("pinned_adapters", "Versions that an operator keeps in memory")
+        self._looks = self._counter("canary_looks", "Replays of golden inputs by outcome", "result")
+        self._look_s = self._counter("canary_seconds", "Seconds of the device spent on them")
+        self._quarantined = self._gauge(
+            "quarantined_adapters", "Adapters that are refused: they answer differently than before"
+        )
         self._budget_bytes = self._gauge("budget_bytes", "Bytes adapters may take", "tier")
         self._capacity = self._gauge("capacity_adapters", "Reference adapters that fit the device")
         self._registry_adapters = self._gauge("registry_adapters", "Adapters that can be named")
@@ -206,6 +211,15 @@ class Metrics:
     def kept(self, adapters: int) -> None:
         """How many versions operators have pinned."""
         self._kept.set(adapters)
+
+    def looked(self, result: str, seconds: float) -> None:
+        """The canary looked at an adapter: same, changed, healed or unread."""
+        self._looks.labels(result).inc()
+        self._look_s.inc(seconds)
+
+    def quarantined(self, adapters: int) -> None:
+        """How many adapters in memory are refused."""
+        self._quarantined.set(adapters)
 
     def budgets(self, budget_bytes: Mapping[str, int], capacity: int) -> None:
         """What the tiers may hold, set once."""

@@ -1,29 +1,25 @@
-"""Whether a request could be answered now, proved by a real forward."""
+"""Whether the server can go on, and whether it could answer now, proved by a real forward."""
 
 import asyncio
 import time
 from typing import Any
 
-import numpy as np
-
+from skhost.base_golden import BaseGolden, BasePoisoned
 from skhost.batcher import Batcher
 from skhost.errors import NotReady
 from skhost.registry import Registry
 from skhost.runner import Runner
-from sktuning.adapter import Adapter
-from sktuning.classify import Classifier
-from sktuning.data import TextInput
-from sktuning.errors import InputError
 
 TTL_S = 1.0  # a forward that has just worked need not be repeated for every probe
-STUCK_AFTER_S = 60.0
+GIVEN_UP = 2.0  # times the bound, after which a stuck device is not waited for any more
 
 
 class Readiness:
     """Looks at what a request passes through, and sends one through.
 
     Args:
-        probe: an adapter that needs no file.
+        golden: what the base computed when it was loaded.
+        stuck_after_s: seconds after which a device that finishes nothing counts as stuck.
     """
 
     def __init__(
@@ -31,16 +27,45 @@ class Readiness:
         registry: Registry,
         batcher: Batcher[Any, Any],
         runner: Runner,
-        classifier: Classifier,
-        probe: Adapter,
+        golden: BaseGolden,
+        stuck_after_s: float,
     ) -> None:
         self._registry = registry
         self._batcher = batcher
         self._runner = runner
-        self._classifier = classifier
-        self._probe = probe
+        self._golden = golden
+        self._stuck_after_s = stuck_after_s
+        self._poisoned: str | None = None
         self._good_until = 0.0
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def failure(self) -> str | None:
+        """Why only another process can help; None while this one can go on."""
+        if self._runner.lost is not None:
+            return f"the device is lost: {self._runner.lost}"
+        if self._runner.is_stuck(GIVEN_UP * self._stuck_after_s):
+            return f"the device has finished nothing for {self._runner.busy_s:.0f} s"
+        return self._poisoned
+
+    def check_alive(self) -> None:
+        """Return if this process can go on; asks nobody.
+
+        Raises:
+            NotReady: it should be ended: its device is stuck or lost, or its base damaged.
+        """
+        self.check_sound()
+        if self._runner.is_stuck(self._stuck_after_s):
+            raise NotReady(f"the device has finished nothing for {self._runner.busy_s:.0f} s")
+
+    def check_sound(self) -> None:
+        """Return if what is computed here can be believed, as far as is known.
+
+        Raises:
+            NotReady: it cannot.
+        """
+        if (reason := self.failure) is not None:
+            raise NotReady(f"this server ends and has to be started again: {reason}")
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """Return if the server is ready.
@@ -52,26 +77,26 @@ class Readiness:
             raise NotReady("the registry has not been read yet: it does not answer")
         if not self._batcher.is_serving:
             raise NotReady("no batches are formed any more; restart the server")
-        if self._runner.is_stuck(STUCK_AFTER_S):
-            raise NotReady(f"a batch has been running for {self._runner.busy_s:.0f} s")
+        self.check_alive()
         async with self._one_at_a_time:
             if time.monotonic() >= self._good_until:
-                await self._try_forward(timeout_s)
-                self._good_until = time.monotonic() + TTL_S
+                await self.check_base(timeout_s)
 
-    async def _try_forward(self, timeout_s: float) -> None:
+    async def check_base(self, timeout_s: float) -> None:
+        """Return if the base computes what it did when it was loaded; runs a forward.
+
+        Raises:
+            NotReady: it does not, or not within the time.
+        """
+        self.check_sound()
         try:
             async with asyncio.timeout(timeout_s):
-                logits = await self._runner.call(self._forward)
+                await self._runner.call(self._golden.check)
         except TimeoutError:
             raise NotReady(f"a forward took more than {timeout_s:g} s") from None
+        except BasePoisoned as error:
+            self._poisoned = str(error)
+            raise NotReady(self._poisoned) from error
         except RuntimeError as error:  # what torch raises, also for a device that is gone
             raise NotReady(f"a forward failed: {error}") from error
-        if not np.isfinite(logits).all():
-            raise NotReady("a forward gave no finite numbers")
-
-    def _forward(self) -> np.ndarray:
-        row = self._classifier.encoder.encode([TextInput("ready")], self._probe.config)[0]
-        if isinstance(row, InputError):
-            raise RuntimeError(f"the probe's text cannot be encoded: {row}")
-        return self._classifier.logits([(row, self._probe)])[0]
+        self._good_until = time.monotonic() + TTL_S

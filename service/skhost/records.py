@@ -46,6 +46,7 @@ class VersionRecord:
     note: str | None = None  # why it stayed a candidate
     origin: Origin = Origin.IMPORT
     tenant: str = "default"
+    quarantine: str | None = None  # which server found that it answers differently, and how
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -55,6 +56,7 @@ class VersionRecord:
             "version": self.version,
             "state": self.state.value,
             "note": self.note,
+            "quarantine": self.quarantine,
             "digest": self.digest,
             "base": base,
             "task": self.task,
@@ -151,6 +153,7 @@ def _read_version(
 ) -> VersionRecord:
     state, note = fields[f"state:{number}"], fields.get(f"note:{number}")
     values = {**json.loads(text), "tenant": tenant}
+    values["quarantine"] = fields.get(f"quarantine:{number}")
     return VersionRecord.from_dict(
         {**values, "name": name, "version": number, "state": state, "note": note}
     )

@@ -1,7 +1,7 @@
 """An adapter of usual size made from the base itself: a yardstick, and a probe that needs no file.
 
-It says how large adapters are on this base, what shapes theirs must have, and it is what the
-readiness check classifies with.
+It says how large adapters are on this base, what shapes theirs must have, and its prompt is what
+the base is tested with.
 """
 
 import torch

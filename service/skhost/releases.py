@@ -67,6 +67,17 @@ class Releases:
         await self._registry.refresh(name)
         return record
 
+    async def lift_quarantine(self, name: str, version: int) -> AdapterRecord:
+        """Let a version answer again that servers have found to answer differently.
+
+        Raises:
+            AdapterNotFound, VersionNotFound: there is none.
+        """
+        record = await self._catalog.quarantine(name, version, None)
+        self._residency.lift(record.select(version).digest)
+        await self._registry.refresh(name)
+        return record
+
     def _check_room(self, record: AdapterRecord) -> None:
         live = {**self._registry.live, record.name: record}
         pinned = [each for each in live.values() if each.is_pinned or each.name == record.name]

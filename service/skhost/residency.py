@@ -22,7 +22,9 @@ import torch
 from skhost.background import end
 from skhost.budgets import Budgets
 from skhost.errors import (
+    AdapterQuarantined,
     AdapterUnusable,
+    ArtifactRefused,
     BaseIncompatible,
     Overloaded,
     ServiceError,
@@ -41,6 +43,7 @@ from sktuning.errors import BaseMismatch, SKTuningError
 log = logging.getLogger(__name__)
 
 ROOM_RETRY_S = 1.0
+QUARANTINE_RETRY_S = 5.0  # another server may answer, or this one has read it anew by then
 KEPT_SHARE = 0.75  # of the device budget that pinned adapters may take: others need room, too
 
 Returned = TypeVar("Returned")
@@ -129,6 +132,7 @@ class Residency:
         self._leaving: set[str] = set()
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._broken: dict[str, _Broken] = {}
+        self._quarantined: dict[str, str] = {}  # digest → what was found
         self._threads = ThreadPoolExecutor(budgets.max_loads, "skhost-load")
         self._slots = asyncio.Semaphore(budgets.max_loads)
         metrics.budgets(
@@ -143,6 +147,7 @@ class Residency:
         Raises:
             BaseIncompatible: it belongs to another base.
             AdapterUnusable: its artifact is broken or fails its self-test.
+            AdapterQuarantined: it was seen to answer differently than before.
             Overloaded: adapters in use take all the memory there is for them.
             StoreUnavailable: its artifact cannot be read now.
         """
@@ -156,6 +161,56 @@ class Residency:
         """Have the adapter read, tested and in memory; raises what `pin` does."""
         async with self.pin(record):
             pass
+
+    def peek(self, digest: str) -> Adapter | None:
+        """The adapter if it is on the device; this does not count as a use."""
+        return self._device.peek(digest)
+
+    def quarantine(self, digest: str, reason: str) -> None:
+        """From now on whoever wants this adapter is told that it cannot be believed."""
+        self._quarantined[digest] = reason
+        self._metrics.quarantined(len(self._quarantined))
+
+    def lift(self, digest: str) -> None:
+        """Let a quarantined adapter answer again; it is read and tested anew."""
+        if digest in self._quarantined:
+            self._forget(digest)
+            self.release(digest)
+
+    def release(self, digest: str) -> None:
+        """Let an adapter answer again that was read and tested anew."""
+        self._quarantined.pop(digest, None)
+        self._metrics.quarantined(len(self._quarantined))
+
+    def is_quarantined(self, digest: str) -> bool:
+        """Whether whoever wants this adapter is refused."""
+        return digest in self._quarantined
+
+    def check_quarantine(self, record: VersionRecord) -> None:
+        """Return if the adapter's answers can be believed, as far as is known.
+
+        Raises:
+            AdapterQuarantined: they cannot.
+        """
+        if (reason := self._quarantined.get(record.digest)) is not None:
+            raise AdapterQuarantined(
+                f"version {record.version} of {record.name!r} is in quarantine on this server: "
+                f"{reason}. Promote another version, or lift it",
+                details={"version": record.version, "digest": record.digest},
+                retry_after_s=QUARANTINE_RETRY_S,
+            )
+
+    async def reload(self, record: VersionRecord) -> Adapter:
+        """Read an adapter from the store and test it, whatever is in memory and was remembered.
+
+        Raises:
+            As `pin`, where it cannot be used.
+        """
+        self._forget(record.digest)
+        await asyncio.shield(self._loading.get(record.digest) or self._start_load(record))
+        if (adapter := self.peek(record.digest)) is None:
+            raise Overloaded(f"there is no room for {record.name!r}", retry_after_s=ROOM_RETRY_S)
+        return adapter
 
     def unload(self, digest: str) -> int:
         """Let go of an adapter, at once or when the last request that uses it ends.
@@ -243,6 +298,7 @@ class Residency:
     async def _on_device(self, record: VersionRecord) -> Adapter:
         """The caller has pinned the digest, so that what comes stays."""
         self._check_base(record)
+        self.check_quarantine(record)
         self._leaving.discard(record.digest)
         while (adapter := self._device.get(record.digest)) is None:
             self._check_known_broken(record.digest)
@@ -256,6 +312,12 @@ class Residency:
             if digest in self._leaving:
                 self._leaving.discard(digest)
                 self.unload(digest)
+
+    def _forget(self, digest: str) -> None:
+        self._self_tests.doubt(digest)
+        self._broken.pop(digest, None)
+        self._device.drop(digest)
+        self._host.drop(digest)
 
     def _may_leave(self, digest: str) -> bool:
         return digest not in self._pins and not self.keeps(digest)
@@ -280,7 +342,7 @@ class Residency:
                 result = "ok"
             except BaseMismatch as error:
                 raise BaseIncompatible(f"adapter {record.name!r}: {error}") from error
-            except SKTuningError as error:
+            except (SKTuningError, ArtifactRefused) as error:
                 raise self._remember_broken(record, error) from error
             except ServiceError:
                 raise
@@ -352,7 +414,7 @@ class Residency:
         # a new one each time: a raised exception gathers tracebacks
         raise AdapterUnusable(known.error.message, details=known.error.details)
 
-    def _remember_broken(self, record: VersionRecord, error: SKTuningError) -> AdapterUnusable:
+    def _remember_broken(self, record: VersionRecord, error: Exception) -> AdapterUnusable:
         now = time.monotonic()
         unusable = AdapterUnusable(
             f"adapter {record.name!r} version {record.version} cannot be used: {error}",

@@ -4,17 +4,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
+from skhost.errors import NotReady
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.tokens import EncodedRow
 
 log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5.0  # another process should hold the device by then
+POLL_S = 0.02
 
 Returned = TypeVar("Returned")
 
@@ -29,44 +33,93 @@ class Runner:
 
     def __init__(self, classifier: Classifier, *, threads: int | None = None) -> None:
         self._classifier = classifier
-        self._busy_since: float | None = None  # monotonic; written by the device thread only
+        self._unfinished: set[Future[Any]] = set()
+        self._moved_at = 0.0  # monotonic: when something ended, or the first of these came
+        self._lost: str | None = None
         self._pool = ThreadPoolExecutor(
             1, "skhost-device", initializer=_set_threads, initargs=(threads,)
         )
+
+    @property
+    def lost(self) -> str | None:
+        """Why the device can never be used again by this process; None while it can."""
+        return self._lost
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds since the device thread finished anything; 0 when it has nothing to do."""
+        return time.monotonic() - self._moved_at if self._unfinished else 0.0
+
+    def is_stuck(self, after_s: float) -> bool:
+        """Whether there is work and none of it was finished for `after_s`."""
+        return self.busy_s > after_s
 
     async def run(self, batch: Sequence[tuple[EncodedRow, Adapter]]) -> list[np.ndarray]:
         """Logits of each row, in one forward; see `Classifier.logits`."""
         return await self.call(self._classifier.logits, batch)
 
     async def call(self, fn: Callable[..., Returned], *args: object) -> Returned:
-        """`fn(*args)` on the device thread, after what was handed over before."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._timed, fn, *args)
+        """`fn(*args)` on the device thread, after what was handed over before.
 
-    @property
-    def busy_s(self) -> float:
-        """Seconds that the device thread has been at its present work; 0 when it has none."""
-        since = self._busy_since
-        return 0.0 if since is None else time.monotonic() - since
-
-    def is_stuck(self, after_s: float) -> bool:
-        """Whether one piece of work has taken longer than `after_s`."""
-        return self.busy_s > after_s
+        Raises:
+            NotReady: the device is lost.
+        """
+        try:
+            work = self._pool.submit(self._run, fn, *args)
+        except BrokenExecutor as error:
+            raise self._lose(f"its thread has ended: {error}") from error
+        if not self._unfinished:
+            self._moved_at = time.monotonic()
+        self._unfinished.add(work)
+        work.add_done_callback(self._finished)
+        return await asyncio.wrap_future(work)
 
     async def close(self, timeout_s: float = 10.0) -> None:
         """Drop what has not begun and wait for what has, for a while."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.to_thread(self._pool.shutdown)  # now it waits
-        except TimeoutError:
+        deadline = time.monotonic() + timeout_s
+        while self._unfinished and time.monotonic() < deadline:
+            await asyncio.sleep(POLL_S)  # a thread that waits could itself never be ended
+        if self._unfinished:
             log.error("the device thread is stuck for %.0f s; it is left behind", self.busy_s)
 
-    def _timed(self, fn: Callable[..., Returned], *args: object) -> Returned:
-        self._busy_since = time.monotonic()
+    def _finished(self, work: "Future[Any]") -> None:
+        """Called on the device thread, or where the work was cancelled before it began."""
+        self._moved_at = time.monotonic()
+        self._unfinished.discard(work)
+
+    def _run(self, fn: Callable[..., Returned], *args: object) -> Returned:
         try:
             return fn(*args)
-        finally:
-            self._busy_since = None
+        except RuntimeError as error:
+            problem = device_problem(self._classifier.base.device)
+            if problem is None:
+                raise
+            raise self._lose(f"{problem}, after: {error}") from error
+
+    def _lose(self, reason: str) -> NotReady:
+        if self._lost is None:
+            log.critical("the device is lost: %s", reason)
+            self._lost = reason
+        return NotReady(
+            "the device of this server has failed; the server ends and is started again",
+            retry_after_s=RETRY_AFTER_S,
+        )
+
+
+def device_problem(device: torch.device) -> str | None:
+    """Why a device does not compute any more; None if it does.
+
+    After an illegal access, say, every later call to a GPU fails in this process; after too
+    little memory, or shapes that do not fit, the next one works.
+    """
+    try:
+        torch.zeros(1, device=device).add_(1).item()
+    except torch.OutOfMemoryError:
+        return None
+    except RuntimeError as error:
+        return str(error)
+    return None
 
 
 def _set_threads(threads: int | None) -> None:

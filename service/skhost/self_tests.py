@@ -33,6 +33,7 @@ class SelfTests:
         self._redis = redis
         self._keys = keys
         self._passed: set[str] = set()
+        self._doubted: set[str] = set()  # whatever was remembered of them
 
     async def ensure(self, digest: str, directory: Path, adapter: Adapter) -> None:
         """Return once the adapter is known to answer as it did when it was saved.
@@ -42,11 +43,17 @@ class SelfTests:
         """
         if digest in self._passed:
             return
-        if not await self._is_recorded(digest):
+        if digest in self._doubted or not await self._is_recorded(digest):
             await self._runner.call(self_test, directory, adapter, self._classifier)
             log.info("adapter %s passed its self-test", digest)
             await self._record(digest)
         self._passed.add(digest)
+        self._doubted.discard(digest)
+
+    def doubt(self, digest: str) -> None:
+        """Test this artifact again the next time, although it has passed."""
+        self._passed.discard(digest)
+        self._doubted.add(digest)
 
     def _key(self, digest: str) -> str:
         base = self._classifier.base

@@ -7,6 +7,8 @@ arrives meanwhile is answered 503 with `Retry-After`.
 
 import logging
 import socket
+import time
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -14,11 +16,13 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from skhost.drain import Drain
+from skhost.services import Services
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
 CLOSED = "closed"  # in a request's state: an event
+LINGER_S = 1.0  # after the drain, for what was sent on connections that are open
 STREAM_GRACE_S = 3  # after the drain: event streams that a client keeps open are cut
 
 
@@ -28,6 +32,10 @@ class CannotListen(Exception):
 
 class CannotStart(Exception):
     """The application did not start."""
+
+
+class DeviceFailed(Exception):
+    """The application ended because its device, or the base in its memory, cannot be used."""
 
 
 class TellingProtocol(H11Protocol):
@@ -46,11 +54,20 @@ class TellingProtocol(H11Protocol):
 
 
 class DrainingServer(uvicorn.Server):
-    """A uvicorn server whose first signal begins the drain; the second stops it at once."""
+    """A uvicorn server whose first signal begins the drain; the second stops it at once.
 
-    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
+    Args:
+        failure: says why this process cannot go on, if so: then it drains and ends.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, drain: Drain, failure: Callable[[], str | None]
+    ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._look_for_failure = failure
+        self._deaf_since: float | None = None  # monotonic: when it stopped listening
+        self.failure: str | None = None  # why it ended
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called in the main thread by the signal; nothing is re-raised when serving ends."""
@@ -63,9 +80,26 @@ class DrainingServer(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop."""
+        if self.failure is None and (reason := self._look_for_failure()) is not None:
+            log.critical("this server ends: %s", reason)
+            self.failure = reason
+            self._drain.begin()
         if self._drain.is_done:
-            self.should_exit = True  # event streams end when they see this
+            self._leave()
         return await super().on_tick(counter)
+
+    def _leave(self) -> None:
+        """Accept no more connections, and stop once the open ones are gone or had their time.
+
+        A client may have sent a request on one of them, and is told to send it elsewhere.
+        """
+        if self._deaf_since is None:
+            self._deaf_since = time.monotonic()
+            for server in self.servers:
+                server.close()
+        lingers_s = time.monotonic() - self._deaf_since
+        if lingers_s >= LINGER_S or not self.server_state.connections:
+            self.should_exit = True  # event streams end when they see this
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -109,7 +143,7 @@ def build_server(app: FastAPI, drain: Drain) -> DrainingServer:
         timeout_keep_alive=30,
         backlog=BACKLOG,
     )
-    return DrainingServer(config, drain)
+    return DrainingServer(config, drain, lambda: _failure(app))
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
@@ -117,6 +151,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
 
     Raises:
         CannotStart: the application did not start.
+        DeviceFailed: it cannot go on; a thread may be left that will never end.
     """
     server = build_server(app, app.state.drain)
     try:
@@ -124,3 +159,18 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
     except SystemExit as error:  # uvicorn's way to say that the start failed
         reason = app.state.failure or "the log above says why"
         raise CannotStart(f"the server did not start: {reason}") from error
+    if (failure := server.failure or _left_behind(app)) is not None:
+        raise DeviceFailed(failure)
+
+
+def _failure(app: FastAPI) -> str | None:
+    """Why a running application cannot go on."""
+    services: Services | None = getattr(app.state, "services", None)
+    return None if services is None else services.engine.readiness.failure
+
+
+def _left_behind(app: FastAPI) -> str | None:
+    """What of an application that has ended would keep its process alive."""
+    services: Services | None = getattr(app.state, "services", None)
+    busy_s = 0.0 if services is None else services.engine.runner.busy_s
+    return f"the device thread has not ended for {busy_s:.0f} s" if busy_s else None

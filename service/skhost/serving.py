@@ -1,5 +1,6 @@
 """The serving parts, put together and taken down in the right order."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -7,8 +8,11 @@ import torch
 from redis.asyncio import Redis
 
 from skhost import processors
+from skhost.background import end
+from skhost.base_golden import BaseGolden
 from skhost.batcher import Batcher
 from skhost.budgets import Budgets, default_device_bytes
+from skhost.canary import Canary
 from skhost.catalog import Catalog
 from skhost.engine import Engine
 from skhost.errors import RegistryUnavailable
@@ -41,6 +45,7 @@ async def serving(
         runner = Runner(classifier, threads=settings.threads or default_threads())
         stack.push_async_callback(runner.close)
         probe = await runner.call(reference_adapter, classifier)
+        golden = await runner.call(BaseGolden, classifier, probe)
         tests = SelfTests(classifier, runner, redis, keys)
         residency = Residency(store, base, probe, tests, budgets_of(settings, base), metrics)
         stack.push_async_callback(residency.close)
@@ -51,12 +56,22 @@ async def serving(
 
         registries = Registries(registry_of, settings.tenant)
         batcher = await stack.enter_async_context(Batcher(limits_of(settings), runner, metrics))
-        readiness = Readiness(registries.home, batcher, runner, classifier, probe)
+        readiness = Readiness(registries.home, batcher, runner, golden, settings.stuck_after_s)
         engine = Engine(classifier, registries, residency, batcher, readiness, runner, metrics)
         stack.push_async_callback(engine.close)
         with suppress(RegistryUnavailable):
             await registries.home.sync()
         await stack.enter_async_context(registries.running())
+        if settings.canary_interval_s:
+            canary = Canary(
+                engine,
+                store,
+                metrics,
+                catalog_of=lambda tenant: Catalog(redis, Keys(tenant)),
+                interval_s=settings.canary_interval_s,
+            )
+            task = asyncio.create_task(canary.run(), name="skhost-canary")
+            stack.push_async_callback(end, [task])
         yield engine
 
 

@@ -100,6 +100,18 @@ class Settings(BaseSettings):
     stream_idle_s: float = Field(
         120.0, gt=0, description="Seconds a stream's client may neither send nor take anything."
     )
+    canary_interval_s: float = Field(
+        5.0,
+        ge=0,
+        description="Seconds between two looks at whether adapters in memory, and the base, still "
+        "answer as they did; more where looks would take 1 % of the time. 0: none.",
+    )
+    stuck_after_s: float = Field(
+        60.0,
+        gt=0,
+        description="Seconds without anything finished after which a device that has work counts "
+        "as stuck: /livez fails then, and after twice as many the server ends.",
+    )
     drain_timeout_s: float = Field(30.0, ge=0, description="Seconds accepted work has to finish.")
 
     device_budget_bytes: int | None = Field(

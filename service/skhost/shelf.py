@@ -53,6 +53,11 @@ class Shelf(Generic[Value]):
         self._items.move_to_end(key)
         return item.value
 
+    def peek(self, key: str) -> Value | None:
+        """The value, which does not count as used."""
+        item = self._items.get(key)
+        return None if item is None else item.value
+
     def put(
         self, key: str, value: Value, nbytes: int, *, may_leave: Callable[[str], bool]
     ) -> list[tuple[str, Value]]:

@@ -9,7 +9,7 @@ from manifests import Render
 from prometheus_client import CollectorRegistry
 
 from skhost.jobs.record import TERMINAL, JobState
-from skhost.metrics import Metrics
+from skhost.metrics import JobCensus, Metrics
 
 HELM = Path(__file__).parents[2] / "deploy" / "helm"
 ADAPTER = yaml.safe_load((HELM / "prometheus-adapter.yaml").read_text())["rules"]["custom"]
@@ -24,7 +24,7 @@ def series() -> set[str]:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     metrics.stage("queue", 0.1)
-    metrics.jobs({}, [state.value for state in JobState])
+    metrics.jobs(JobCensus({}), [state.value for state in JobState])
     return {sample.name for family in registry.collect() for sample in family.samples}
 
 

@@ -1,5 +1,7 @@
+import asyncio
 from pathlib import Path
 
+import psutil
 import pytest
 from redis.asyncio import Redis
 
@@ -7,6 +9,7 @@ from skhost.catalog import Catalog
 from skhost.connection import connect, registry_errors
 from skhost.errors import RegistryUnavailable
 from skhost.keys import Keys
+from skhost.valkey import EmbeddedValkey
 
 pytestmark = pytest.mark.anyio
 
@@ -32,3 +35,19 @@ async def test_an_answer_that_is_an_error_is_an_error_of_ours_too(redis_client: 
 async def test_other_errors_pass() -> None:
     with pytest.raises(ZeroDivisionError), registry_errors():
         _ = 1 / 0
+
+
+async def test_a_server_that_hangs_is_given_up(tmp_path: Path) -> None:
+    with EmbeddedValkey(tmp_path) as server:
+        client = connect(server.url)
+        await client.ping()
+        frozen = psutil.Process(server.pid)
+        frozen.suspend()
+        try:
+            async with asyncio.timeout(60):  # tries within tries took longer
+                with pytest.raises(RegistryUnavailable), registry_errors():
+                    await client.get("a")
+        finally:
+            frozen.resume()
+        assert await client.get("a") is None
+        await client.aclose()

@@ -215,6 +215,9 @@ skhost_active_requests 19
 skhost_draining 1
 skhost_drain_limit_seconds 30
 skhost_device_busy_seconds 20
+skhost_canary_looks_total{result="same"} 1
+skhost_canary_seconds_total 0.5
+skhost_quarantined_adapters 21
 skhost_build_info{version="1",base="2",family="3",dtype="4",device="5",torch="6",transformers="7"} 1
 """
 NOT_EXACT = {"skhost_drain_seconds"}  # goes on while the test runs; see above
@@ -241,6 +244,8 @@ def everything(metrics: Metrics) -> None:
     metrics.jobs(JobCensus({"queued": 12}, 13.0, 14.0, 15.0), ["queued"])
     metrics.workers(16, 17, 18.0)
     metrics.follow(Drain(30.0, active=19, began_at=monotonic()))
+    metrics.looked("same", 0.5)
+    metrics.quarantined(21)
     metrics.follow_device(lambda: 20.0)
     metrics.build({name: str(number) for number, name in enumerate(BUILD, start=1)})
 

@@ -1,13 +1,15 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import BrokenExecutor
 
 import numpy as np
 import pytest
 import torch
 from making import make_adapter
 
-from skhost.runner import Runner
+from skhost.errors import NotReady
+from skhost.runner import Runner, device_problem
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
 from sktuning.config import Task
@@ -89,6 +91,40 @@ async def test_it_knows_how_long_it_has_been_busy(runner: Runner) -> None:
     go_on.set()
     assert await held
     assert not runner.is_stuck(after_s=0)
+
+
+async def test_work_that_nobody_waits_for_any_more_still_counts(runner: Runner) -> None:
+    go_on = threading.Event()
+    held = asyncio.create_task(runner.call(go_on.wait, 10))
+    await asyncio.sleep(0)
+    held.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await held
+    assert runner.is_stuck(after_s=0)
+    go_on.set()
+    assert await runner.call(lambda: 1) == 1
+    assert not runner.is_stuck(after_s=0)
+
+
+async def test_a_thread_that_cannot_work_is_lost(classifier: Classifier) -> None:
+    runner = Runner(classifier, threads=0)  # which torch refuses, on the device's thread
+    with pytest.raises((NotReady, BrokenExecutor)):
+        await runner.call(lambda: 1)
+    with pytest.raises(NotReady, match="started again"):
+        await runner.call(lambda: 1)
+    assert "its thread has ended" in (runner.lost or "")
+    await runner.close()
+
+
+def test_a_device_is_asked_whether_it_still_computes() -> None:
+    assert device_problem(torch.device("cpu")) is None
+    assert "meta tensors" in (device_problem(torch.device("meta")) or "")  # it never could
+
+
+async def test_an_error_on_a_device_that_works_is_only_an_error(runner: Runner) -> None:
+    with pytest.raises(RuntimeError, match="shape"):
+        await runner.call(lambda: torch.zeros(2).reshape(3))
+    assert runner.lost is None
 
 
 async def test_closing_drops_what_has_not_begun(classifier: Classifier) -> None:

@@ -149,6 +149,20 @@ async def unpin(name: str, workspace: WorkspaceDep) -> JSONResponse:
 
 
 @router.delete(
+    "/adapters/{name}/versions/{version}/quarantine",
+    response_model=AdapterBody,
+    responses=errors(AdapterNotFound, VersionNotFound, RegistryUnavailable),
+    dependencies=[Depends(Needs(Scope.ADMIN, action="adapter.lift"))],
+)
+async def lift(name: str, version: int, workspace: WorkspaceDep) -> JSONResponse:
+    """Let a version answer again, on every server, that was found to answer differently.
+
+    It is read from the store and tested before it does.
+    """
+    return _body(await workspace.releases.lift_quarantine(name, version))
+
+
+@router.delete(
     "/adapters/{ref}",
     status_code=204,
     responses=errors(AdapterNotFound, VersionNotFound, Conflict),

@@ -20,6 +20,7 @@ from skhost.api.inputs import (
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
 from skhost.errors import (
     AdapterNotFound,
+    AdapterQuarantined,
     AdapterUnusable,
     AliasNotFound,
     BaseIncompatible,
@@ -51,7 +52,7 @@ AdapterQuery = Annotated[
     response_model=ClassifyAnswer | FanOutAnswer,
     responses=errors(
         *(AdapterNotFound, VersionNotFound, AliasNotFound, PayloadTooLarge),
-        *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
+        *(BaseIncompatible, AdapterUnusable, AdapterQuarantined, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
     dependencies=[

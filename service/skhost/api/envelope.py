@@ -1,9 +1,11 @@
 """What every request gets: an id, its timings, one log line, and a body whatever goes wrong."""
 
+import asyncio
 import logging
 import re
 import time
 import uuid
+from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -22,6 +24,8 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _ANSWERED_WHILE_DRAINING = frozenset({"/livez", "/readyz", "/metrics", "/info"})
 _QUIET = frozenset({"/livez", "/readyz", "/metrics"})  # probes would fill the log
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+READ_AWAY_BYTES = 1 << 20  # of a request that is refused unread
+READ_AWAY_S = 1.0
 CLIENT_LEFT = 499  # in the log and the metrics: nobody was there to answer
 
 
@@ -92,6 +96,17 @@ def _without_known_traceback(scope: Scope, send: Send) -> Send:
         await send(message)
 
     return sending
+
+
+async def _read_away(receive: Receive) -> None:
+    """Take the rest of a small request: a connection closed over unread bytes loses the answer."""
+    num_bytes, is_whole = 0, False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(READ_AWAY_S):
+            while not is_whole and num_bytes < READ_AWAY_BYTES:
+                message = await receive()
+                num_bytes += len(message.get("body", b""))
+                is_whole = not message.get("more_body", False)
 
 
 class _Exchange:
@@ -177,6 +192,7 @@ class _Exchange:
             self._span.end(self.method, self.route, self.status, error, about, self._stages)
 
     async def refuse(self, receive: Receive) -> None:
+        await _read_away(receive)
         error = Draining(
             "this server is shutting down; send the request again",
             retry_after_s=RETRY_AFTER_S,

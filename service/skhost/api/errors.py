@@ -1,6 +1,7 @@
 """From any error to the one body: `{"error": {code, message, request_id, details?}}`."""
 
 import difflib
+import errno
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,7 @@ from skhost.errors import (
     InvalidRequest,
     RegistryUnavailable,
     ServiceError,
+    StoreUnavailable,
     UploadRefused,
 )
 from sktuning.errors import (
@@ -42,6 +44,8 @@ _LIBRARY: tuple[tuple[type[SKTuningError], type[ServiceError]], ...] = (
     (BaseMismatch, BaseIncompatible),
     (ArtifactError, AdapterUnusable),
 )
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 _HTTP_CODES = {
     400: "bad_request",
@@ -105,6 +109,9 @@ def translate(error: Exception) -> ServiceError | None:
     if isinstance(error, RedisError):
         log.warning("the registry does not answer: %s", error)
         return RegistryUnavailable("the registry does not answer; try again", retry_after_s=2)
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        log.error("the disk is full: %s", error)
+        return StoreUnavailable("there is no room on the server's disk", retry_after_s=30)
     for library, service in _LIBRARY:
         if isinstance(error, library):
             return service(str(error))
@@ -113,7 +120,7 @@ def translate(error: Exception) -> ServiceError | None:
 
 def install(app: FastAPI) -> None:
     """Register the handlers; any other exception is answered by the envelope."""
-    for kind in (ServiceError, SKTuningError, RedisError):
+    for kind in (ServiceError, SKTuningError, RedisError, OSError):
         app.add_exception_handler(kind, _on_known)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)

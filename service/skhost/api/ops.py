@@ -15,15 +15,22 @@ from skhost.workspaces import Workspace
 router = APIRouter(tags=["operations"])
 
 
-@router.get("/livez")
-async def livez() -> dict[str, str]:
-    """The process answers; says nothing of the model."""
+@router.get("/livez", responses=only(NotReady))
+async def livez(services: ServicesDep) -> dict[str, str]:
+    """Whether this process can go on; if not, it should be ended and started again.
+
+    It cannot when its device finishes nothing although there is work, when the device is lost, or
+    when the base computes something else than when it was loaded. Costs nothing.
+    """
+    services.engine.readiness.check_alive()
     return {"status": "alive"}
 
 
 @router.get("/readyz", responses=only(NotReady, Draining))
 async def readyz(services: ServicesDep) -> dict[str, Any]:
-    """Whether a request could be answered now, proved by a forward.
+    """Whether a request could be answered now, proved by a forward of the base.
+
+    The forward's result is compared with what it was at the start, at most once a second.
 
     `degraded` lists what does not stand in the way of known adapters: a registry that does not
     answer, or that there are aliases whose new version cannot serve here.

@@ -190,6 +190,10 @@ class Version(BaseModel):
     version: int
     state: VersionState
     note: str | None = Field(description="Why it does not answer, where it stayed a candidate.")
+    quarantine: str | None = Field(
+        description="Which server found it to answer differently than before, and how; it refuses "
+        "this version until that is lifted."
+    )
     digest: str
     base: dict[str, str]
     task: str

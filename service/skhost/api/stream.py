@@ -26,6 +26,7 @@ from skhost.api.schemas import ClassifyRequest, ClassifyRow
 from skhost.engine import Pinned
 from skhost.errors import (
     AdapterNotFound,
+    AdapterQuarantined,
     AdapterUnusable,
     AliasNotFound,
     BaseIncompatible,
@@ -83,7 +84,7 @@ async def stream_options(
         },
         **errors(
             *(AdapterNotFound, VersionNotFound, AliasNotFound),
-            *(BaseIncompatible, AdapterUnusable, Overloaded, DeadlineExceeded),
+            *(BaseIncompatible, AdapterUnusable, AdapterQuarantined, Overloaded, DeadlineExceeded),
             *(RegistryUnavailable, StoreUnavailable),
         ),
     },

@@ -25,6 +25,7 @@ def group() -> typer.Typer:
     app.command("rollback")(rollback)
     app.command("alias")(alias)
     app.command("pin")(pin)
+    app.command("lift")(lift)
     app.command("rm")(remove)
     app.command("export")(export)
     app.command("import")(import_archive)
@@ -119,6 +120,19 @@ def pin(
         s.show(found, lambda: f"{name} {says}")
 
 
+def lift(
+    ctx: typer.Context,
+    name: Name,
+    version: VersionArgument,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a version answer again that servers had put into quarantine."""
+    with session(ctx, url, as_json) as s:
+        found = s.client.lift(name, version)
+        s.show(found, lambda: f"version {version} of {name} is in quarantine no more")
+
+
 def remove(
     ctx: typer.Context,
     ref: Annotated[
@@ -162,7 +176,7 @@ def _versions(adapter: dict[str, Any]) -> Table:
             made,
             f"{version['nbytes']:,}",
             version["digest"][:19],
-            version["note"] or "",
+            version["quarantine"] or version["note"] or "",
         )
     return table
 

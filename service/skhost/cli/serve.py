@@ -10,9 +10,11 @@ import typer
 
 from skhost.cli.configuration import load_settings
 from skhost.cli.session import CommandError, Globals, write_json
-from skhost.exits import CANNOT_START
+from skhost.exits import CANNOT_START, DEVICE_FAILED, leave
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from skhost.settings import Settings
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (SKHOST_HOST).")]
@@ -99,10 +101,20 @@ def serve(
         listener = socket.socket(fileno=fd)
     from skhost.app import create_app
 
+    run_server(create_app(settings), listener)
+
+
+def run_server(app: "FastAPI", listener: socket.socket) -> None:
+    """Serve until a signal; ends the process where the device has failed."""
+    from skhost import server
+
     try:
-        server.serve(create_app(settings), listener)
+        server.serve(app, listener)
     except server.CannotStart as error:
         raise CommandError(str(error), exit_code=CANNOT_START) from error
+    except server.DeviceFailed as error:
+        typer.echo(f"skhost: {error}", err=True)
+        leave(DEVICE_FAILED)
 
 
 def worker(

@@ -9,13 +9,14 @@ from typing import Any, Final, cast
 
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.client import Pipeline
 from redis.retry import Retry as ConnectionRetry
 from rq import Queue, Retry
 from rq.job import Job as Entry
 from rq.serializers import JSONSerializer
 
+from skhost.connection import TIMEOUT_S
 from skhost.keys import Keys
 
 # Measured with a worker killed in mid-job: RQ's defaults let the job wait 89 s for the dead
@@ -62,7 +63,12 @@ def client_beside(redis: AsyncRedis) -> Redis:
         kwargs["unix_socket_path"] = kwargs.pop("path")
     if "SSL" in pool.connection_class.__name__:
         kwargs |= {"ssl": True} | {n: v for n, v in known.items() if n.startswith("ssl_")}
-    return Redis(**kwargs)
+    return Redis(
+        **kwargs,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+        retry=ConnectionRetry(NoBackoff(), 1),  # somebody waits for the answer
+    )
 
 
 def training_queue(client: Redis, keys: Keys) -> TrainingQueue:

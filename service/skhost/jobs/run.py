@@ -16,7 +16,9 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
+from skhost.connection import TIMEOUT_S
 from skhost.errors import ServiceError
+from skhost.exits import leave
 from skhost.jobs.attempt import Attempt, Ending, Work
 from skhost.jobs.context import Context, WorkFactory
 from skhost.jobs.jobs import Jobs
@@ -78,15 +80,13 @@ async def _claimed(ledger: Ledger, jobs: Jobs, job_id: str, claim: Claim) -> Job
 def _patient_client(url: str) -> Redis:
     """A client that waits for a Redis that is restarting."""
     retry = Retry(ExponentialBackoff(cap=1.0, base=0.05), _PATIENCE)
-    return Redis.from_url(url, decode_responses=True, retry=retry)
-
-
-def leave(code: int) -> None:
-    """End the process at once: a thread cut off in torch would keep it for minutes."""
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    return Redis.from_url(
+        url,
+        decode_responses=True,
+        retry=retry,
+        socket_timeout=TIMEOUT_S,  # a network that swallows packets tells nobody
+        socket_connect_timeout=TIMEOUT_S,
+    )
 
 
 def _training(context: Context) -> Work:

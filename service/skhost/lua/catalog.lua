@@ -67,7 +67,7 @@ end
 local function retire(version)
   local digest = cjson.decode(redis.call('HGET', versions, version)).digest
   redis.call('HSET', adapter, 'state:' .. version, 'retired')
-  redis.call('HDEL', adapter, 'note:' .. version)
+  redis.call('HDEL', adapter, 'note:' .. version, 'quarantine:' .. version)
   if redis.call('HINCRBY', digests, digest, -1) <= 0 then
     redis.call('HDEL', digests, digest)
     redis.call('ZADD', orphans, redis.call('TIME')[1], digest)

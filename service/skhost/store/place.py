@@ -8,7 +8,7 @@ from typing import Protocol
 from skhost.errors import ArtifactRefused, ServiceError, StoreUnavailable
 from sktuning.errors import ArtifactCorrupt
 
-_RETRY_AFTER_S = 5.0
+RETRY_AFTER_S = 5.0
 
 
 class Place(Protocol):
@@ -51,5 +51,5 @@ def store_errors(what: str) -> Iterator[None]:
     except Exception as error:  # each filesystem has its own tree: botocore, aiohttp, gcsfs, …
         raise StoreUnavailable(
             f"the artifact store failed to {what}: {type(error).__name__}: {error}",
-            retry_after_s=_RETRY_AFTER_S,
+            retry_after_s=RETRY_AFTER_S,
         ) from error

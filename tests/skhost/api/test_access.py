@@ -72,6 +72,8 @@ ASKS = (
         "/adapters/mood/aliases/nobody"),
     Ask("PUT", "/adapters/{name}/pin", Scope.ADMIN, 200, "/adapters/mood/pin"),
     Ask("DELETE", "/adapters/{name}/pin", Scope.ADMIN, 200, "/adapters/mood/pin"),
+    Ask("DELETE", "/adapters/{name}/versions/{version}/quarantine", Scope.ADMIN, 200,
+        "/adapters/mood/versions/1/quarantine"),
     Ask("DELETE", "/adapters/{ref}", Scope.ADMIN, 404, "/adapters/mood@9"),
     Ask("POST", "/train", Scope.TRAIN, 422),
     Ask("GET", "/train", Scope.TRAIN, 200),

@@ -149,6 +149,7 @@ def test_openapi_documents_every_route_with_its_errors(http: httpx.Client) -> No
         "/adapters/{name}/promote",
         "/adapters/{name}/rollback",
         "/adapters/{name}/pin",
+        "/adapters/{name}/versions/{version}/quarantine",
         "/adapters/{name}/aliases/{alias}",
         "/adapters/{ref}",
         "/adapters/{ref}/export",

@@ -1,0 +1,1 @@
+"""Faults injected from outside into a running service, and what its users saw of them."""

@@ -1,0 +1,91 @@
+"""A way to Redis that can be cut: TCP in, the server's unix socket out."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+
+class Proxy:
+    """Passes bytes on while it is open; while it is cut, what is sent goes nowhere.
+
+    Connections stay as they are: nobody is told anything, as when a network swallows packets.
+    """
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._open = asyncio.Event()
+        self.port = 0
+
+    async def run(self, ready: threading.Event) -> None:
+        """Serve until cancelled."""
+        self._open.set()
+        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        ready.set()
+        await server.serve_forever()
+
+    def set_open(self, is_open: bool) -> None:
+        """Cut the way, or open it again; in the loop's thread."""
+        if is_open:
+            self._open.set()
+        else:
+            self._open.clear()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_unix_connection(self._socket)
+        with suppress(ConnectionError):
+            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            await self._open.wait()
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+
+class Way:
+    """A proxy on a thread of its own."""
+
+    def __init__(self, proxy: Proxy, loop: asyncio.AbstractEventLoop) -> None:
+        self._proxy = proxy
+        self._loop = loop
+
+    @property
+    def url(self) -> str:
+        """The URL of Redis through the proxy."""
+        return f"redis://127.0.0.1:{self._proxy.port}"
+
+    @contextmanager
+    def cut(self) -> Iterator[None]:
+        """Nothing passes inside the block."""
+        self._loop.call_soon_threadsafe(self._proxy.set_open, False)
+        try:
+            yield
+        finally:
+            self._loop.call_soon_threadsafe(self._proxy.set_open, True)
+
+
+@contextmanager
+def way_to(socket: str) -> Iterator[Way]:
+    """A way to the Redis server at a unix socket."""
+    loop, ready = asyncio.new_event_loop(), threading.Event()
+    proxy = Proxy(socket)
+
+    def run() -> None:
+        asyncio.set_event_loop(loop)
+        with suppress(asyncio.CancelledError):
+            task.append(loop.create_task(proxy.run(ready)))
+            loop.run_until_complete(task[0])
+
+    task: list[asyncio.Task[None]] = []
+    thread = threading.Thread(target=run)
+    thread.start()
+    ready.wait(10)
+    try:
+        yield Way(proxy, loop)
+    finally:
+        loop.call_soon_threadsafe(task[0].cancel)
+        thread.join()
+        loop.close()

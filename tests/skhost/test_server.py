@@ -1,0 +1,45 @@
+"""A server whose device fails ends by itself, and says so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import failing_server
+import httpx
+from live_server import live_server, wait_until
+
+from skhost.exits import DEVICE_FAILED, NOT_AGAIN
+from skhost.server import bind
+from skhost.settings import Settings
+
+
+def test_a_process_whose_device_is_stuck_for_good_ends_non_zero(
+    tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    with bind("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    arguments = [str(port), str(tiny_bert_folder), str(tmp_path)]
+    ended = subprocess.run(
+        [sys.executable, failing_server.__file__, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert ended.returncode == DEVICE_FAILED, ended.stderr
+    assert "the device has finished nothing for" in ended.stderr
+    assert DEVICE_FAILED not in NOT_AGAIN  # `skhost up` starts it again
+
+
+def test_livez_tells_of_a_device_that_is_lost_and_the_server_ends(
+    tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    settings = Settings(data_dir=tmp_path, base=str(tiny_bert_folder), drain_timeout_s=20)
+    with live_server(settings) as live, httpx.Client(base_url=live.url, timeout=30) as http:
+        assert http.get("/livez").json() == {"status": "alive"}
+        live.services.engine.runner._lose("somebody took it")
+        answer = http.get("/livez")
+        assert answer.status_code == 503
+        assert "somebody took it" in answer.json()["error"]["message"]
+        wait_until(live.loop.is_closed, 60)
+        assert live.server.failure == "the device is lost: somebody took it"

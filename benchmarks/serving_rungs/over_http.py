@@ -185,7 +185,7 @@ def ratios(contender: Contender, engine: Contender, alone: Contender) -> dict[st
 
 def _batches(
     classifier: Classifier, adapters: Sequence[Adapter], work: Workload, tokens: int
-) -> list[Batch]:
+) -> Sequence[Batch]:
     """All texts in order, in batches of about so many of their tokens."""
     found: list[list[tuple[EncodedRow, Adapter]]] = [[]]
     room = tokens

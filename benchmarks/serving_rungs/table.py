@@ -30,6 +30,8 @@ ratio is the median of the repeats' ratios. Threads: {threads}; with one, the pr
 taken, which other work on the machine does not lengthen, except through the caches and the memory.
 *Padding* is the share of attention's queries that are none: linear layers have no padding at all.
 """
+Rows = Sequence[Mapping[str, Any]]
+
 COLUMNS: Mapping[str, str] = {
     "rung": "rung",
     "dtype": "dtype",
@@ -54,21 +56,19 @@ _DECIMALS = {
 }
 
 
-def write_page(file: Path, rows: Sequence[Mapping[str, Any]], tokens: int, threads: int) -> None:
+def write_page(file: Path, rows: Rows, tokens: int, threads: int) -> None:
     """Write the page, and the pictures into a folder beside it."""
     timed = [row for row in rows if "ms" in row]
     about = _INTRODUCTION.format(
         virtual=VIRTUAL_TOKENS,
         zipf=ZIPF,
         tokens=tokens,
-        repeats=timed[0]["repeats"],
+        repeats=rows[0].get("repeats", 1),
         threads=threads,
     )
     where = ", ".join(f"{k}: {v}" for k, v in machine.describe("cpu", threads).items())
     parts = [about, f"Measured with {where}.", "## What was asked of it", goals(rows)]
-    folder = file.parent / PICTURES
-    parts += [_picture(pictures.draw_adapters(timed, folder), "Rows per second by adapters")]
-    parts += [_picture(pictures.draw_rungs(timed, folder), "The rungs beside each other")]
+    parts += _pictures(rows, timed, file.parent / PICTURES)
     for dataset in dict.fromkeys(row["dataset"] for row in timed):
         of_it = [row for row in timed if row["dataset"] == dataset]
         rest = [r for r in rows if r["rung"] == "profile" and r["dataset"] == dataset]
@@ -150,6 +150,14 @@ def _text(name: str, value: Any) -> str:
 
 def _size(row: Mapping[str, Any]) -> str:
     return f"{row['rows']:.0f} rows and {row['tokens']:,.0f} tokens a batch (medians)."
+
+
+def _pictures(rows: Rows, timed: Rows, folder: Path) -> Iterator[str]:
+    if timed:
+        yield _picture(pictures.draw_adapters(timed, folder), "Rows per second by adapters")
+        yield _picture(pictures.draw_rungs(timed, folder), "The rungs beside each other")
+    if opened := [row for row in rows if row.get("load") == "open"]:
+        yield _picture(pictures.draw_waits(opened, folder), "Latency by offered load")
 
 
 def _picture(file: Path, title: str) -> str:

@@ -84,10 +84,8 @@ def row(contender: Contender) -> Row:
 
 def ratio(contender: Contender, other: Contender, figure: str = "rows_per_s") -> float:
     """The median of the repeats' ratios."""
-    return median(
-        getattr(a, figure) / getattr(b, figure)
-        for a, b in zip(contender.samples, other.samples, strict=True)
-    )
+    pairs = zip(contender.samples, other.samples, strict=True)
+    return float(median(getattr(a, figure) / getattr(b, figure) for a, b in pairs))
 
 
 def percentile_ms(sample: Sample, percent: float) -> float:

@@ -32,6 +32,7 @@ from sktuning.tokens import EncodedRow
 __all__ = ["AdapterAnswer", "ClassifyOptions", "Engine", "Pinned", "Timings"]
 
 TEXT_THREADS = 2  # tokenising and decoding hold the interpreter lock for most of their time
+HERE_CHARS = 1000  # of text whose tokenising takes less than going to such a thread and back
 
 Returned = TypeVar("Returned")
 Row = tuple[EncodedRow, Adapter]
@@ -188,7 +189,9 @@ class Engine:
         pin_s: float,
     ) -> list[AdapterAnswer]:
         clock = _Clock()
-        encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
+        is_little = len(pinned) * sum(item.num_chars for item in inputs) <= HERE_CHARS
+        aside = _here if is_little else self._in_thread
+        encoded = await aside(self._encode, pinned, inputs, options.truncate)
         tokenise_s = clock.lap()
         parts = [
             self._part(record, adapter, rows, schedule)
@@ -196,7 +199,7 @@ class Engine:
         ]
         done = await self._run([work for part in parts for work in part.works if work])
         clock.lap()
-        results = await self._in_thread(_decode, parts, inputs, options.decoding)
+        results = await aside(_decode, parts, inputs, options.decoding)
         decode_s = clock.lap()
         timings = Timings(
             pin_s,
@@ -324,6 +327,11 @@ class _Clock:
     def lap(self) -> float:
         before, self._last = self._last, time.monotonic()
         return self._last - before
+
+
+async def _here(fn: Callable[..., Returned], *args: object) -> Returned:
+    """As `Engine._in_thread`, at once."""
+    return fn(*args)
 
 
 def _decode(

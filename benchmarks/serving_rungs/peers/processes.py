@@ -48,8 +48,7 @@ def _turn(place: Place, lines: list[Connection], pids: list[psutil.Process]) -> 
         line.send(texts[number % len(texts)])
     waiting = set(lines)
     while waiting:
-        for line in wait(list(waiting)):
-            assert isinstance(line, Connection)
+        for line in waiting.intersection(wait(waiting)):
             line.recv()
             rows += 1
             if time.perf_counter() - began < place.seconds:

@@ -85,13 +85,14 @@ def crowded(settings: Settings, home: Path, work: Workload, seconds: float, repe
     """
     requests = work.requests(1)
     clients = min(SINGLE_CLIENTS, max(work.adapters // (2 * PARTS), 1))
-    parts = min(PARTS, work.adapters)  # one adapter must fit
+    parts = min(PARTS, max(work.adapters // 4, 1))  # a few adapters must fit
     with running("serve", data_dir=home, settings=settings) as roomy:
         _load(roomy, work.once_each()).once(clients)
         with Client(roomy.url) as client:
             used = int(client.info()["residency"]["device_bytes"])
         less = {**settings, "SKHOST_DEVICE_BUDGET_BYTES": str(used // parts)}
         with running("serve", data_dir=home, settings=less) as tight:
+            _load(tight, work.once_each()).once(clients)
             all_in, too_many = _load(roomy, requests), _load(tight, requests)
             pairs = [
                 (all_in.closed(clients, seconds), too_many.closed(clients, seconds))

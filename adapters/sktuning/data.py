@@ -20,6 +20,11 @@ class TextInput:
     text_pair: str | None = None
     tokens: tuple[str, ...] | None = None  # words, for token classification
 
+    @property
+    def num_chars(self) -> int:
+        """Of all its parts."""
+        return len(self.text) + len(self.text_pair or "") + sum(map(len, self.tokens or ()))
+
     @classmethod
     def of(cls, value: "AnyInput") -> "TextInput":
         """A string as a text, a tuple of two strings as a pair, a list of strings as words.

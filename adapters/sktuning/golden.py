@@ -83,8 +83,8 @@ def record(
     Raises:
         DataError: no example can be read whole.
     """
-    short = [e for e in examples if _num_chars(e.input) <= MAX_CHARS]
-    short = short or sorted(examples, key=lambda e: _num_chars(e.input))[:count]
+    short = [e for e in examples if e.input.num_chars <= MAX_CHARS]
+    short = short or sorted(examples, key=lambda e: e.input.num_chars)[:count]
     candidates = [e.input for e in _in_turns(short, lambda e: e.target)[: count * _POOL]]
     encoded = classifier.encoder.encode(candidates, adapter.config)
     rows = [(item, row) for item, row in zip(candidates, encoded, strict=True) if _is_whole(row)]
@@ -193,10 +193,6 @@ def _in_turns(items: Sequence[_T], key: Callable[[_T], Target]) -> list[_T]:
         keyed.append((turns[key(item)], item))
         turns[key(item)] += 1
     return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
-
-
-def _num_chars(item: TextInput) -> int:
-    return len(item.text) + len(item.text_pair or "") + sum(map(len, item.tokens or ()))
 
 
 def _is_whole(row: EncodedRow | InputError) -> TypeGuard[EncodedRow]:

@@ -98,15 +98,14 @@ class Encoder:
     ) -> EncodedRow:
         text, words = _text_and_words(item, config)
         encoding = self._encoding(text, item.text_pair, config)
-        if not sum(1 for special in encoding.special_tokens_mask if not special):
+        if all(encoding.special_tokens_mask):
             raise InputError("the text is empty: it has no tokens")
+        ids, type_ids = encoding.ids, encoding.type_ids  # read once: each reading is a copy
         keep = _kept_tokens(encoding, limit)
-        dropped = len(encoding.ids) - len(keep)
+        dropped = len(ids) - len(keep)
         if dropped and not truncate:
-            raise InputTooLong(f"the text has {len(encoding.ids)} tokens; the limit is {limit}")
-        row = EncodedRow(
-            tuple(encoding.ids[i] for i in keep), tuple(encoding.type_ids[i] for i in keep), dropped
-        )
+            raise InputTooLong(f"the text has {len(ids)} tokens; the limit is {limit}")
+        row = EncodedRow(tuple(ids[i] for i in keep), tuple(type_ids[i] for i in keep), dropped)
         if words is None:
             return row
         return replace(row, words=words, word_index=_first_tokens(encoding, keep, words))
@@ -158,10 +157,10 @@ def _word_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def _kept_tokens(encoding: Encoding, limit: int) -> list[int]:
+def _kept_tokens(encoding: Encoding, limit: int) -> Sequence[int]:
     """Positions to keep: all special tokens, and of the longer text the fewer."""
-    if len(encoding.ids) <= limit:
-        return list(range(len(encoding.ids)))
+    if len(encoding) <= limit:
+        return range(len(encoding))
     sides = encoding.sequence_ids  # None marks special tokens
     counts = [sides.count(0), sides.count(1)]
     room = max(limit - sides.count(None), 0)
@@ -184,10 +183,11 @@ def _first_tokens(
 ) -> tuple[int, ...]:
     """For each word the position, among the kept tokens, of the first token that it shares."""
     first = [-1] * len(words)
+    offsets, is_special = encoding.offsets, encoding.special_tokens_mask
     word = 0
     for position, token in enumerate(keep):
-        start, end = encoding.offsets[token]
-        if encoding.special_tokens_mask[token] or end <= start:
+        start, end = offsets[token]
+        if is_special[token] or end <= start:
             continue
         while word < len(words) and words[word][1] <= end - 1:
             word += 1

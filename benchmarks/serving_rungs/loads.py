@@ -61,21 +61,25 @@ def loads(counts: Sequence[int], rows: int) -> Iterator[Load]:
                 yield Load(count, pattern)
 
 
+def texts(folder: Path) -> list[str]:
+    """A dataset's training texts, in an order drawn once."""
+    with (folder / "train.jsonl").open(encoding="utf-8") as file:
+        found = [json.loads(line)["text"] for line in file]
+    return [found[i] for i in np.random.default_rng(0).permutation(len(found))]
+
+
 def batches(
     classifier: Classifier, adapter: Adapter, folder: Path, tokens: int, count: int
 ) -> list[list[EncodedRow]]:
-    """`count` batches of a dataset's training texts, in an order drawn once, of at most `tokens`.
+    """`count` batches of a dataset's training texts, of at most `tokens`.
 
     Raises:
         ValueError: the dataset is too small.
     """
-    with (folder / "train.jsonl").open(encoding="utf-8") as file:
-        texts = [json.loads(line)["text"] for line in file]
-    order = np.random.default_rng(0).permutation(len(texts))
     found: list[list[EncodedRow]] = [[]]
     room = tokens
-    for i in order:
-        (row,) = classifier.encoder.encode([TextInput(texts[i])], adapter.config)
+    for text in texts(folder):
+        (row,) = classifier.encoder.encode([TextInput(text)], adapter.config)
         if not isinstance(row, EncodedRow):
             continue
         if len(row) > room:

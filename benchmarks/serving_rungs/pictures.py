@@ -43,6 +43,30 @@ def draw_rungs(rows: Rows, folder: Path) -> Path:
     return _save(figure, folder / "serving-rungs.svg")
 
 
+def draw_waits(rows: Rows, folder: Path) -> Path:
+    """How long single texts take, by the load that is offered; a panel a dataset."""
+    datasets = list(dict.fromkeys(row["dataset"] for row in rows))
+    figure, axes = _panels(len(datasets))
+    for axis, dataset in zip(axes, datasets, strict=True):
+        own = [row for row in rows if row["dataset"] == dataset]
+        for count in dict.fromkeys(row["adapters"] for row in own):
+            found = [row for row in own if row["adapters"] == count]
+            for percent, marker in (("p50", "o"), ("p99", "^")):
+                axis.plot(
+                    [row["offered"] for row in found],
+                    [row[f"{percent}_ms"] for row in found],
+                    label=f"{percent}, {count:,} adapters",
+                    marker=marker,
+                    markersize=4,
+                    linewidth=1,
+                )
+        axis.set(title=dataset, xlabel="offered ÷ saturation", yscale="log")
+        axis.grid(alpha=0.3)
+    axes[0].set(ylabel="ms")
+    axes[-1].legend(fontsize="small", loc="upper left")
+    return _save(figure, folder / "serving-waits.svg")
+
+
 def _line(axis: Any, rows: Rows, dataset: str, dtype: str, pattern: str, marker: str) -> None:
     wanted = {"rung": "engine", "dataset": dataset, "dtype": dtype, "pattern": pattern}
     found = [row for row in rows if wanted.items() <= row.items() and "to_base" in row]

@@ -6,7 +6,7 @@ from typing import Any
 
 from contest import machine
 
-from serving_rungs import pictures
+from serving_rungs import live_table, pictures
 from serving_rungs.goals import GOALS, Goal
 from serving_rungs.loads import ZIPF
 from serving_rungs.population import VIRTUAL_TOKENS
@@ -30,6 +30,8 @@ ratio is the median of the repeats' ratios. Threads: {threads}; with one, the pr
 taken, which other work on the machine does not lengthen, except through the caches and the memory.
 *Padding* is the share of attention's queries that are none: linear layers have no padding at all.
 """
+Rows = Sequence[Mapping[str, Any]]
+
 COLUMNS: Mapping[str, str] = {
     "rung": "rung",
     "dtype": "dtype",
@@ -49,30 +51,34 @@ COLUMNS: Mapping[str, str] = {
 _DECIMALS = {
     **{"ms": 1, "rows_per_s": 0, "tokens_per_s": 0, "gflop_per_s": 0},
     **{"value": 4, "same": 3, "logit_error": 4},
+    **dict.fromkeys(("rows_per_cpu_s", "memory_mb"), 0),
+    **dict.fromkeys(("p50_ms", "p95_ms", "p99_ms", "p99_without_ms", "more_ms"), 1),
 }
 
 
-def write_page(file: Path, rows: Sequence[Mapping[str, Any]], tokens: int, threads: int) -> None:
+def write_page(file: Path, rows: Rows, tokens: int, threads: int) -> None:
     """Write the page, and the pictures into a folder beside it."""
-    timed = [row for row in rows if row["rung"] not in ("profile", "quality")]
+    timed = [row for row in rows if "ms" in row]
     about = _INTRODUCTION.format(
         virtual=VIRTUAL_TOKENS,
         zipf=ZIPF,
         tokens=tokens,
-        repeats=timed[0]["repeats"],
+        repeats=rows[0].get("repeats", 1),
         threads=threads,
     )
     where = ", ".join(f"{k}: {v}" for k, v in machine.describe("cpu", threads).items())
-    parts = [about, f"Measured with {where}.", "## What was asked of it", goals(timed)]
-    folder = file.parent / PICTURES
-    parts += [_picture(pictures.draw_adapters(timed, folder), "Rows per second by adapters")]
-    parts += [_picture(pictures.draw_rungs(timed, folder), "The rungs beside each other")]
+    parts = [about, f"Measured with {where}.", "## What was asked of it", goals(rows)]
+    parts += _pictures(rows, timed, file.parent / PICTURES)
     for dataset in dict.fromkeys(row["dataset"] for row in timed):
         of_it = [row for row in timed if row["dataset"] == dataset]
         rest = [r for r in rows if r["rung"] == "profile" and r["dataset"] == dataset]
         parts += [f"## {dataset}", _size(of_it[0]), table(COLUMNS, of_it)]
         if rest:
             parts += ["Where the time goes, by operation:", table(_PROFILE, rest)]
+    for title, columns, own in live_table.sections(rows):
+        parts += [f"## {title}", live_table.TEXT[title]]
+        for dataset in dict.fromkeys(row["dataset"] for row in own):
+            parts += [f"{dataset}:", table(columns, [r for r in own if r["dataset"] == dataset])]
     if compared := [row for row in rows if row["rung"] == "quality"]:
         parts += ["## What bfloat16 costs", _QUALITY, table(_COMPARED, compared)]
     file.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
@@ -94,13 +100,21 @@ _COMPARED = {
 _PROFILE = {"dtype": "dtype", "operation": "operation", "share": "share of the time"}
 
 
+def by_rung(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """What was measured of a running server, for a screen: rows of each section's columns."""
+    return {
+        title: [{name: row[name] for name in ("dataset", *columns) if name in row} for row in own]
+        for title, columns, own in live_table.sections(rows)
+    }
+
+
 def goals(rows: Sequence[Mapping[str, Any]]) -> str:
     """What was asked for, predicted and measured, a line each."""
     head = ("ratio", "dataset", "asked for", "predicted", "measured")
     lines = [
-        (goal.title, dataset, f"{goal.least:.2f}", f"{goal.predicted:.2f}", f"{value:.2f}")
+        (goal.title, where, goal.asked, f"{goal.predicted:.2f}", f"{value:.2f}")
         for goal in GOALS
-        for dataset, value in _measured(goal, rows)
+        for where, value in _measured(goal, rows)
     ]
     return _markdown(head, lines)
 
@@ -108,7 +122,9 @@ def goals(rows: Sequence[Mapping[str, Any]]) -> str:
 def _measured(goal: Goal, rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, float]]:
     for row in rows:
         if goal.ratio in row and goal.wanted.items() <= row.items():
-            yield row["dataset"], row[goal.ratio]
+            is_live = live_table.is_live(row)
+            more = f", {row['adapters']:,} adapters, {row['dtype']}" if is_live else ""
+            yield row["dataset"] + more, row[goal.ratio]
 
 
 def table(columns: Mapping[str, str], rows: Sequence[Mapping[str, Any]]) -> str:
@@ -134,6 +150,14 @@ def _text(name: str, value: Any) -> str:
 
 def _size(row: Mapping[str, Any]) -> str:
     return f"{row['rows']:.0f} rows and {row['tokens']:,.0f} tokens a batch (medians)."
+
+
+def _pictures(rows: Rows, timed: Rows, folder: Path) -> Iterator[str]:
+    if timed:
+        yield _picture(pictures.draw_adapters(timed, folder), "Rows per second by adapters")
+        yield _picture(pictures.draw_rungs(timed, folder), "The rungs beside each other")
+    if opened := [row for row in rows if row.get("load") == "open"]:
+        yield _picture(pictures.draw_waits(opened, folder), "Latency by offered load")
 
 
 def _picture(file: Path, title: str) -> str:

@@ -32,6 +32,7 @@ from sktuning.tokens import EncodedRow
 __all__ = ["AdapterAnswer", "ClassifyOptions", "Engine", "Pinned", "Timings"]
 
 TEXT_THREADS = 2  # tokenising and decoding hold the interpreter lock for most of their time
+HERE_CHARS = 1000  # of text whose tokenising takes less than going to such a thread and back
 
 Returned = TypeVar("Returned")
 Row = tuple[EncodedRow, Adapter]
@@ -198,7 +199,9 @@ class Engine:
         *before: Stage,
     ) -> list[AdapterAnswer]:
         clock = _Clock()
-        encoded = await self._in_thread(self._encode, pinned, inputs, options.truncate)
+        is_little = len(pinned) * sum(item.num_chars for item in inputs) <= HERE_CHARS
+        aside = _here if is_little else self._in_thread
+        encoded = await aside(self._encode, pinned, inputs, options.truncate)
         tokenise = clock.lap("tokenise")
         parts = [
             self._part(record, adapter, rows, schedule)
@@ -206,7 +209,7 @@ class Engine:
         ]
         done = await self._run([work for part in parts for work in part.works if work])
         clock.lap("run")
-        results = await self._in_thread(_decode, parts, inputs, options.decoding)
+        results = await aside(_decode, parts, inputs, options.decoding)
         self._check_sound(pinned)
         decode = clock.lap("decode")
         for stage in (tokenise, decode):
@@ -344,6 +347,11 @@ def _stages(done: Sequence[Done[np.ndarray]]) -> list[Stage]:
         Stage("queue", last.started_at - last.queued_s, last.queued_s),
         *(Stage("run", at, runs[at].run_s, runs[at].batch_items) for at in sorted(runs)),
     ]
+
+
+async def _here(fn: Callable[..., Returned], *args: object) -> Returned:
+    """As `Engine._in_thread`, at once."""
+    return fn(*args)
 
 
 def _decode(

@@ -7,6 +7,7 @@ arrives meanwhile is answered 503 with `Retry-After`.
 
 import logging
 import socket
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -21,8 +22,9 @@ from skhost.services import Services
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
-CLOSED = "closed"  # in a request's state: an event
+CLOSED = "closed"  # in a request's state: what is to be `set` when its connection is closed
 LINGER_S = 1.0  # after the drain, for what was sent on connections that are open
+SWITCH_S = 0.0005  # the device's thread takes the interpreter at every operation, and may not wait
 STREAM_GRACE_S = 3  # after the drain: event streams that a client keeps open are cut
 
 
@@ -45,7 +47,7 @@ class TellingProtocol(H11Protocol):
     """
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Sets the event that the request has put into its state, if it has."""
+        """Sets what the request has put into its state, if it has."""
         if self.cycle is not None:
             closed = self.cycle.scope["state"].get(CLOSED)
             if closed is not None:
@@ -154,6 +156,7 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         DeviceFailed: it cannot go on; a thread may be left that will never end.
     """
     server = build_server(app, app.state.drain)
+    sys.setswitchinterval(SWITCH_S)
     try:
         server.run(sockets=[listener])
     except SystemExit as error:  # uvicorn's way to say that the start failed

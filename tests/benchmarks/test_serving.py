@@ -4,6 +4,9 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,3 +52,79 @@ def test_a_dataset_that_is_too_small_is_named(tiny_bert_folder: Path, tmp_path: 
     done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert done.returncode
     assert "few has not 5 batches of 1024 tokens" in done.stderr
+
+
+def _texts(folder: Path, name: str) -> None:
+    (folder / name).mkdir()
+    lines = [
+        json.dumps({"text": "the text is good " * (1 + i % 5), "label": ("a", "b")[i % 2]})
+        for i in range(200)
+    ]
+    (folder / name / "train.jsonl").write_text("\n".join(lines))
+
+
+def _measured(data: Path, base: Path, *options: str) -> list[dict[str, Any]]:
+    """The rows of a small run of these rungs, on a server with eight adapters."""
+    figures, page = data / "figures.json", data / "page.md"
+    command = [sys.executable, str(ROOT / "benchmarks" / "serving.py"), "--data", str(data)]
+    small = ["--only", "moods", "--base", str(base), "--tokens", "64", "--dtypes", "float32"]
+    few = ["--served", "8", "--seconds", "0.3", "--repeats", "2", "--overload-s", "0.5"]
+    written = ["--json", str(figures), "--markdown", str(page)]
+    done = subprocess.run(
+        [*command, *small, *few, *written, *options], capture_output=True, text=True, check=False
+    )
+    assert not done.returncode, done.stderr
+    assert "adapters, float32 |" in page.read_text()
+    rows: list[dict[str, Any]] = json.loads(figures.read_text())
+    return rows
+
+
+@pytest.mark.timeout(600)
+def test_a_server_is_measured_beside_its_engine(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    _texts(tmp_path, "moods")
+    rows = _measured(tmp_path, tiny_bert_folder, "--rungs", "http", "--offered", "0.5")
+    engine, alone, single, batch, half, overload, flood = rows
+    assert (engine["load"], alone["load"]) == ("in process", "one row alone")
+    assert (single["texts"], batch["texts"]) == (1, 32)
+    for row in (single, batch):
+        assert row["failed"] == row["refused"] == 0
+        assert row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+        assert 0 < row["client_share"] < 1
+        assert row["to_engine"] > 0
+    assert half["offered"] == 0.5
+    assert half["failed"] == 0
+    assert half["p99_to_alone"] > 0
+    assert overload["failed"] == 0
+    assert 0 <= overload["refused"] < 1
+    assert overload["memory_growth"] >= 1
+    assert flood["others_refused"] == 0
+    assert flood["to_without"] > 0
+
+
+@pytest.mark.timeout(600)
+def test_peers_serve_the_same_texts(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    _texts(tmp_path, "moods")
+    rows = _measured(tmp_path, tiny_bert_folder, "--rungs", "peers", "--processes", "2")
+    peers = [row for row in rows if row["rung"] == "peer"]
+    assert [row["peer"] for row in peers] == [
+        *("PEFT, switching", "PEFT, grouped by adapter", "PEFT, mixed LoRA batch"),
+        *("transformers pipeline, text by text", "transformers pipeline, batches of 32"),
+        "one process an adapter",
+    ]
+    assert all(row["rows_per_s"] > 0 and row["ours_to_it"] > 0 for row in peers)
+
+
+@pytest.mark.timeout(600)
+def test_an_adapters_life_is_measured(tiny_bert_folder: Path, tmp_path: Path) -> None:
+    _texts(tmp_path, "moods")
+    rows = _measured(tmp_path, tiny_bert_folder, "--rungs", "life")
+    cold, publish, crowded, training = rows
+    assert cold["requests"] == 8
+    assert cold["cold_p99_ms"] > 0
+    assert publish["repeats"] == 6
+    assert publish["here_ms"] > 0
+    assert publish["replica_ms"] > 0
+    assert crowded["failed"] == 0
+    assert crowded["to_all_resident"] > 0
+    assert training["failed"] == 0
+    assert training["to_without"] > 0

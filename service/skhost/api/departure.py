@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from skhost.server import CLOSED
+
 Returned = TypeVar("Returned")
 
 
@@ -18,13 +20,23 @@ async def unless_client_leaves(request: Request, work: Coroutine[Any, Any, Retur
     Raises:
         ClientDisconnect: nobody waits for the answer any more.
     """
-    return await unless_left(_left(request), work)
+    state, task = request.scope["state"], asyncio.current_task()
+    assert task is not None
+    leaving = state[CLOSED] = _Leaving(task)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if leaving.has_left and not task.uncancel():
+            raise ClientDisconnect from None
+        raise
+    finally:
+        del state[CLOSED]
 
 
 async def unless_left(
     leaving: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Returned]
 ) -> Returned:
-    """As `unless_client_leaves`, where `leaving` ends when the client has left."""
+    """As `unless_client_leaves`, where `leaving` is what ends when the client has left."""
     working = asyncio.ensure_future(work)
     watching = asyncio.ensure_future(leaving)
     try:
@@ -38,7 +50,14 @@ async def unless_left(
         await asyncio.gather(watching, working, return_exceptions=True)
 
 
-async def _left(request: Request) -> None:
-    """Return when the client has left."""
-    while (await request.receive())["type"] != "http.disconnect":
-        continue
+class _Leaving:
+    """Told by the server when the connection is closed; no task of its own has to wait for that."""
+
+    def __init__(self, task: "asyncio.Task[Any]") -> None:
+        self._task = task
+        self.has_left = False
+
+    def set(self) -> None:
+        """The client has left."""
+        self.has_left = True
+        self._task.cancel()

@@ -1,0 +1,1 @@
+"""What else serves adapters or the same base, each started as its own documentation says."""

@@ -192,4 +192,4 @@ def test_compose_waits_for_valkey_and_gives_the_drain_its_time() -> None:
 def test_server_and_worker_share_the_data_volume() -> None:
     assert COMPOSE["services"]["api"]["volumes"] == ["data:/data"]
     assert COMPOSE["services"]["worker"]["volumes"] == ["data:/data"]
-    assert set(COMPOSE["volumes"]) == {"data", "valkey"}
+    assert set(COMPOSE["volumes"]) == {"data", "valkey", "prometheus", "grafana"}

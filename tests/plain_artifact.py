@@ -5,13 +5,13 @@ from pathlib import Path
 from sktuning.manifest import CARD, CONFIG, GOLDEN, MANIFEST, MODEL, TRAINING, FileRecord, Manifest
 
 
-def write_artifact(directory: Path, number: int = 1) -> str:
+def write_artifact(directory: Path, number: int = 1, card: bytes = b"# A card\n") -> str:
     """Write a whole artifact and return its digest; each number gives another one."""
     contents = {
         CONFIG: b'{"number": %d}' % number,
         MODEL: bytes(range(256)) * 4 + b"%d" % number,
         GOLDEN: b"[]",
-        CARD: b"# A card\n",
+        CARD: card,
         TRAINING: b"\0\1\2" * 100,
     }
     digest = f"sha256:{number:064x}"

@@ -76,6 +76,9 @@ def test_what_any_worker_trains_every_server_serves(
             for each in fleet:
                 each.terminate()
             codes = [each.wait(60) for each in fleet]
+            for each in fleet:
+                assert each.stdout is not None
+                each.stdout.close()
         assert codes == [0, 0, 0, 0]
 
 

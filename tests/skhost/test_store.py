@@ -2,7 +2,7 @@ import io
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,6 +134,32 @@ def test_many_that_put_at_once_leave_one_whole_artifact(tmp_path: Path, made: Pa
         list(threads.map(lambda _: store.put(made, digest), range(32)))
     assert contents(store.get(digest)) == contents(made)
     assert len(_paths(f"file://{tmp_path}/store")) == 6
+
+
+class Meddled(SharedMemory):
+    """`shared-memory:` where something happens once, right after a card was written."""
+
+    protocol = "meddled"
+    then: ClassVar[list[Callable[[], None]]] = []
+
+    def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
+        super().put_file(lpath, rpath, **kwargs)
+        if rpath.endswith(CARD) and self.then:
+            self.then.pop()()
+
+
+def test_two_writers_whose_cards_differ_leave_one_whole_artifact(tmp_path: Path) -> None:
+    # A bucket has no rename: the files of two that store one digest at once come to lie mixed.
+    fsspec.register_implementation("meddled", Meddled, clobber=True)
+    url = f"meddled://{uuid.uuid4().hex}"
+    one, other = tmp_path / "one", tmp_path / "other"
+    digest = write_artifact(one, card=b"# One\n")
+    assert write_artifact(other, card=b"# Other\n") == digest
+    Meddled.then.append(lambda: ArtifactStore(url, "default", tmp_path / "b").put(other, digest))
+    ArtifactStore(url, "default", tmp_path / "a").put(one, digest)
+    assert not Meddled.then
+    found = contents(ArtifactStore(url, "default", tmp_path / "reader").get(digest))
+    assert found in (contents(one), contents(other))
 
 
 @pytest.mark.parametrize("name", [CONFIG, MODEL, CARD])

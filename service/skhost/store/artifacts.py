@@ -21,6 +21,7 @@ from sktuning.manifest import DIGEST, LIMITS, MANIFEST, Manifest, read_recorded
 
 MAX_UPLOAD_BYTES: Final = 1 << 40  # uploads were limited when they came in
 _ARTIFACTS: Final = "adapters"
+_ATTEMPTS: Final = 5
 _REF = re.compile(r"(uploads|checkpoints|rows)(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})+")
 
 
@@ -47,17 +48,24 @@ class ArtifactStore:
     def put(self, directory: Path, digest: str) -> None:
         """Store an artifact; nothing happens if it is there and whole.
 
+        Two that store one digest at once may have different cards, and a bucket then mixes their
+        files: so each looks at what came of it, and the last one to look mends it.
+
         Raises:
             ArtifactRefused: `directory` is not the whole artifact of this digest.
         """
         key = _artifact_key(digest)
         with store_errors(f"store the artifact {digest}"):
             files = _verify(directory, digest).files
-            if self.exists(digest):
+            for _ in range(_ATTEMPTS):
+                if self.exists(digest):
+                    if self._is_whole(digest):
+                        return
+                    self._place.remove(key, first=MANIFEST)
+                self._place.put_folder(directory, [*sorted(files), MANIFEST], key)
                 if self._is_whole(digest):
                     return
-                self._place.remove(key, first=MANIFEST)
-            self._place.put_folder(directory, [*sorted(files), MANIFEST], key)
+            raise StoreUnavailable(f"{digest} is written by others all the time")
 
     def get(self, digest: str) -> Path:
         """A local folder with the artifact, every file checked against the manifest. Read only.
@@ -144,9 +152,15 @@ class ArtifactStore:
             raise StoreUnavailable("the folder of the store is gone", retry_after_s=RETRY_AFTER_S)
 
     def _is_whole(self, digest: str) -> bool:
-        with suppress(ArtifactRefused):
-            self.get(digest)
-            return True
+        """Whether the store itself, not the cache, has all of it."""
+        key = _artifact_key(digest)
+        with suppress(ArtifactRefused, ArtifactCorrupt):
+            if (path := self._place.local_path(key)) is not None:
+                _verify(path, digest)
+                return True
+            with tempfile.TemporaryDirectory(prefix="skhost-whole-") as folder:
+                self._fetch(key, digest, Path(folder) / "artifact")
+                return True
         return False
 
     def _cached(self, key: str, digest: str) -> Path:
@@ -171,7 +185,10 @@ class ArtifactStore:
             for name in names:
                 if name not in LIMITS:
                     raise ArtifactRefused(f"{name!r:.100} does not belong in an artifact")
-                self._place.fetch(f"{key}/{name}", aside / name, LIMITS[name])
+                try:
+                    self._place.fetch(f"{key}/{name}", aside / name, LIMITS[name])
+                except FileNotFoundError:  # it is being replaced
+                    raise _missing(digest) from None
             _verify(aside, digest)
             with suppress(OSError):  # someone else was faster; theirs is verified by `get`
                 aside.rename(target)

@@ -76,7 +76,7 @@ class Stage:
             answer = self.client.request("GET", "/readyz", timeout=10.0)
         except ApiError:
             return False
-        return answer.json()["degraded"] == []
+        return bool(answer.json()["degraded"] == [])
 
     def job_is_over(self) -> bool:
         """Whether the training has ended."""

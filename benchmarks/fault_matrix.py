@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from faulty.faults import CLOCK_FILE, FAULTS, SETTINGS, Fault
-from faulty.load import CLIENTS, Load, Outcome, Tally, make_adapters
+from faulty.load import CLIENTS, SLOW_S, Load, Outcome, Tally, make_adapters
 from faulty.stage import LOOK_EVERY_S, Stage, wait
 from local_service import running
 from report import report
@@ -101,7 +101,9 @@ def _watching(stage: Stage, at_step: int) -> Iterator[_Watch]:
 
     def look() -> None:
         while not over.wait(LOOK_EVERY_S):
-            if not stage.is_ready() or not _goes_on(stage, at_step):
+            began = time.monotonic()
+            is_well = stage.is_ready() and _goes_on(stage, at_step)
+            if not is_well or time.monotonic() - began > SLOW_S:
                 watch.trouble_at = time.monotonic()
 
     thread = threading.Thread(target=look)

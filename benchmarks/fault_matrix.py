@@ -17,15 +17,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from faulty.faults import CLOCK_FILE, FAULTS, SETTINGS, Fault
-from faulty.load import CLIENTS, Load, Outcome, Tally, make_adapters
-from faulty.stage import LOOK_EVERY_S, WITHIN_S, Stage, wait
+from faulty.load import CLIENTS, SLOW_S, Load, Outcome, Tally, make_adapters
+from faulty.stage import LOOK_EVERY_S, Stage, wait
 from local_service import running
 from report import report
 
@@ -76,26 +78,52 @@ def _suffer(fault: Fault, options: argparse.Namespace) -> dict[str, Any]:
         wait(lambda: stage.step() > 0, "the training does not begin")
         wait(lambda: tally.of(Outcome.RIGHT) > 5 * CLIENTS, "nothing is answered")
         before, at_step = tally.of(Outcome.RIGHT), stage.step()
+        watch = stack.enter_context(_watching(stage, at_step))
         began = time.monotonic()
         with fault.strike(stage):
             struck_s = time.monotonic() - began
             began = time.monotonic()
-        normal_s = _until_normal(stage, began, at_step)
+        normal_s = _until_normal(stage, watch) - began
         wait(stage.job_is_over, "the training does not end")
-        return _row(fault, stage, before, normal_s, struck_s)
+        return _row(fault, stage, before, max(normal_s, 0.0), struck_s)
 
 
-def _until_normal(stage: Stage, began: float, at_step: int) -> float:
-    """Seconds from `began` until all is as it was."""
-    trouble_at = began
-    deadline = began + WITHIN_S
-    while time.monotonic() < max(trouble_at, stage.tally.last_trouble_at) + QUIET_S:
-        if time.monotonic() > deadline:
-            raise RuntimeError("it does not become normal")
-        if not stage.is_ready() or not _goes_on(stage, at_step):
-            trouble_at = time.monotonic()
-        time.sleep(LOOK_EVERY_S)
-    return max(trouble_at, stage.tally.last_trouble_at) - began
+@dataclass(slots=True)
+class _Watch:
+    """What an operator sees."""
+
+    trouble_at: float = 0.0  # monotonic: when the server was last not ready or the job stood still
+
+
+@contextmanager
+def _watching(stage: Stage, at_step: int) -> Iterator[_Watch]:
+    watch, over = _Watch(), threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_EVERY_S):
+            began = time.monotonic()
+            is_well = stage.is_ready() and _goes_on(stage, at_step)
+            if not is_well or time.monotonic() - began > SLOW_S:
+                watch.trouble_at = time.monotonic()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+
+
+def _until_normal(stage: Stage, watch: _Watch) -> float:
+    """When there was trouble for the last time (monotonic), known after a while without any."""
+
+    def last() -> float:
+        return max(watch.trouble_at, stage.tally.last_trouble_at)
+
+    ended = time.monotonic()
+    wait(lambda: time.monotonic() > max(last(), ended) + QUIET_S, "it does not become normal")
+    return last()
 
 
 def _goes_on(stage: Stage, at_step: int) -> bool:

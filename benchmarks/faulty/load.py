@@ -23,6 +23,7 @@ from skhost.client import Client
 CLIENTS = 8
 GIVE_UP_S = 120.0
 TIMEOUT_S = 60.0  # of one attempt
+SLOW_S = 3.0  # an answer that takes longer is not normal
 PAUSE_S = 0.2  # before a request is sent again, whatever `Retry-After` says: what is seen is finer
 TOLERANCE = 1e-3  # of probabilities: another batch, another order of additions
 TEXTS = (
@@ -75,12 +76,12 @@ class Tally:
     last_trouble_at: float = 0.0  # monotonic
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def count(self, outcome: Outcome, what: str = "") -> None:
-        """One attempt has ended."""
+    def count(self, outcome: Outcome, what: str = "", seconds: float = 0.0) -> None:
+        """One attempt has ended, after so long."""
         with self.lock:
             self.sent += outcome is not Outcome.NOT_ACCEPTED
             self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-            if outcome is not Outcome.RIGHT:
+            if outcome is not Outcome.RIGHT or seconds > SLOW_S:
                 self.last_trouble_at = time.monotonic()
             if what and len(self.others) < 5:
                 self.others.append(what[:200])
@@ -126,8 +127,9 @@ class Load:
     ) -> http.client.HTTPConnection:
         deadline = time.monotonic() + GIVE_UP_S
         while True:
+            began = time.monotonic()
             outcome, what = self._attempt(connection, adapter, text)
-            self.tally.count(outcome, what)
+            self.tally.count(outcome, what, time.monotonic() - began)
             if outcome in {Outcome.RIGHT, Outcome.WRONG, Outcome.STALE}:
                 return connection
             if outcome in {Outcome.LOST, Outcome.NOT_ACCEPTED}:

@@ -61,8 +61,8 @@ def _hold(tid: int, stands: threading.Event, over: threading.Event) -> None:
     stands.set()
     while not over.wait(_POLL_S):
         with suppress(ChildProcessError):
-            _, status = os.waitpid(tid, _WALL | os.WNOHANG)  # else its process cannot end
-            if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+            found, status = os.waitpid(tid, _WALL | os.WNOHANG)  # else its process cannot end
+            if found and (os.WIFEXITED(status) or os.WIFSIGNALED(status)):
                 over.wait()
                 return
     trace(_DETACH, tid, None, None)

@@ -20,7 +20,6 @@ from sktuning.errors import ArtifactCorrupt
 from sktuning.manifest import DIGEST, LIMITS, MANIFEST, Manifest, read_recorded
 
 MAX_UPLOAD_BYTES: Final = 1 << 40  # uploads were limited when they came in
-_ARTIFACTS: Final = "adapters"
 _ATTEMPTS: Final = 5
 _REF = re.compile(r"(uploads|checkpoints|rows)(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})+")
 
@@ -77,7 +76,8 @@ class ArtifactStore:
         with store_errors(f"read the artifact {digest}"):
             path = self._place.local_path(key) or self._cached(key, digest)
             if not path.is_dir():
-                self._check_is_there()
+                if not self._place.is_there():
+                    raise StoreUnavailable("the store is not there", retry_after_s=RETRY_AFTER_S)
                 raise _missing(digest)
             _verify(path, digest)
             return path
@@ -145,11 +145,6 @@ class ArtifactStore:
         """Remove an upload or a tree, if it is there."""
         with store_errors(f"delete {ref}"):
             self._place.remove(_checked(ref))
-
-    def _check_is_there(self) -> None:
-        """A store without the folder of artifacts is one that is not mounted."""
-        if not self._place.exists(_ARTIFACTS):
-            raise StoreUnavailable("the folder of the store is gone", retry_after_s=RETRY_AFTER_S)
 
     def _is_whole(self, digest: str) -> bool:
         """Whether the store itself, not the cache, has all of it."""
@@ -242,7 +237,7 @@ def _hex(digest: str) -> str:
 
 
 def _artifact_key(digest: str) -> str:
-    return f"{_ARTIFACTS}/sha256/{_hex(digest)}"
+    return f"adapters/sha256/{_hex(digest)}"
 
 
 def _missing(digest: str) -> ArtifactRefused:

@@ -17,6 +17,10 @@ class Bucket:
         self._fs = filesystem
         self._root = root.rstrip("/")
 
+    def is_there(self) -> bool:
+        """A bucket that is not fails at the first request to it."""
+        return True
+
     def put_folder(self, source: Path, files: Sequence[str], key: str) -> None:
         """Store these files of `source` in this order."""
         for name in files:

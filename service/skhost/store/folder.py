@@ -20,6 +20,10 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def is_there(self) -> bool:
+        """Whether the folder that all tenants share is."""
+        return self._root.parent.is_dir()
+
     def put_folder(self, source: Path, files: Sequence[str], key: str) -> None:
         """Store these files of `source`; the folder appears at once with all of them."""
         aside = self._aside()

@@ -14,6 +14,9 @@ RETRY_AFTER_S = 5.0
 class Place(Protocol):
     """A local folder or a bucket."""
 
+    def is_there(self) -> bool:
+        """Whether the place itself is, or is one that always is: what is not mounted is not."""
+
     def put_folder(self, source: Path, files: Sequence[str], key: str) -> None:
         """Store these files of `source`, the last one last; a reader sees it only after all."""
 

@@ -24,6 +24,7 @@ from sktuning import artifact
 from sktuning.base import FrozenBase
 
 HELD_S = 10.0  # of faults that last
+FULL_S = 45.0  # more than a worker that ends again and again would be started
 PARTITION_S = 20.0  # more than a worker's lease
 CLOCK_FILE = "clock"
 STUCK_AFTER_S = 5.0
@@ -119,7 +120,7 @@ def _full_disk(stage: Stage) -> Iterator[None]:
         while True:
             file.write(bytes(1 << 20))
     yield
-    time.sleep(HELD_S)
+    time.sleep(FULL_S)
     filler.unlink()
 
 
@@ -206,7 +207,7 @@ FAULTS = {
     "base": Fault("the base's weights change in memory", _damaged_base),
     "adapter": Fault("an adapter changes in memory", _changed_adapter),
     "store": Fault(f"the store is gone for {HELD_S:.0f} s", _no_store),
-    "disk": Fault(f"the disk is full for {HELD_S:.0f} s", _full_disk, "disk"),
+    "disk": Fault(f"the disk is full for {FULL_S:.0f} s", _full_disk, "disk"),
     "artifact": Fault(f"a torn artifact and a restart, for {HELD_S:.0f} s", _torn_artifact),
     "clock-forward": Fault("the clock jumps an hour ahead", _clock(3600), "clock"),
     "clock-back": Fault("the clock jumps an hour back", _clock(-3600), "clock"),

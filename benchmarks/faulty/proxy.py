@@ -17,13 +17,14 @@ class Proxy:
         self._open = asyncio.Event()
         self.port = 0
 
-    async def run(self, ready: threading.Event) -> None:
-        """Serve until cancelled."""
+    async def run(self, ready: threading.Event, over: asyncio.Event) -> None:
+        """Serve until it is over."""
         self._open.set()
         server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
-        await server.serve_forever()
+        await over.wait()
+        server.close()
 
     def set_open(self, is_open: bool) -> None:
         """Cut the way, or open it again; in the loop's thread."""
@@ -34,8 +35,12 @@ class Proxy:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         far_reader, far_writer = await asyncio.open_unix_connection(self._socket)
-        with suppress(ConnectionError):
-            await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+        try:
+            with suppress(ConnectionError):
+                await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
+        finally:
+            for end in (writer, far_writer):
+                end.transport.abort()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(1 << 16):
@@ -70,22 +75,18 @@ class Way:
 @contextmanager
 def way_to(socket: str) -> Iterator[Way]:
     """A way to the Redis server at a unix socket."""
-    loop, ready = asyncio.new_event_loop(), threading.Event()
+    loop, ready, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
     proxy = Proxy(socket)
 
     def run() -> None:
-        asyncio.set_event_loop(loop)
-        with suppress(asyncio.CancelledError):
-            task.append(loop.create_task(proxy.run(ready)))
-            loop.run_until_complete(task[0])
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(proxy.run(ready, over))
 
-    task: list[asyncio.Task[None]] = []
     thread = threading.Thread(target=run)
     thread.start()
     ready.wait(10)
     try:
         yield Way(proxy, loop)
     finally:
-        loop.call_soon_threadsafe(task[0].cancel)
+        loop.call_soon_threadsafe(over.set)
         thread.join()
-        loop.close()

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from skhost.background import end
+from skhost.drain import RETRY_AFTER_S
 from skhost.drain_rate import DrainRate
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
 from skhost.limits import Limits
@@ -118,7 +119,10 @@ class Batcher(Generic[Payload, Result]):
             Draining: no new work is taken.
         """
         if self._is_draining:
-            raise Draining("the server is shutting down; send the request to another replica")
+            raise Draining(
+                "the server is shutting down; send the request to another replica",
+                retry_after_s=RETRY_AFTER_S,
+            )
         self._check_room(works)
         for work in works:
             self._queue.push(work)
@@ -276,7 +280,13 @@ class Batcher(Generic[Payload, Result]):
             results = await self._runs.run([work.payload for work in batch])
             pairs = list(zip(batch, results, strict=True))
         except asyncio.CancelledError:
-            _fail(batch, Draining("the server stopped before this text's batch had run"))
+            _fail(
+                batch,
+                Draining(
+                    "the server stopped before this text's batch had run",
+                    retry_after_s=RETRY_AFTER_S,
+                ),
+            )
             raise
         except Exception as error:
             log.exception("a batch of %d texts failed", len(batch))
@@ -299,7 +309,12 @@ class Batcher(Generic[Payload, Result]):
 
     def _fail_waiting(self) -> None:
         waiting = self._queue.clear()
-        _fail(waiting, Draining("the server stopped before this text's turn came"))
+        _fail(
+            waiting,
+            Draining(
+                "the server stopped before this text's turn came", retry_after_s=RETRY_AFTER_S
+            ),
+        )
         self._metrics.drop("closed", len(waiting))
         self._notice()
 

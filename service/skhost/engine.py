@@ -12,6 +12,7 @@ import numpy as np
 
 from skhost.answers import AdapterAnswer, ClassifyOptions, Stage, Timings
 from skhost.batcher import Batcher, Done, Work
+from skhost.drain import RETRY_AFTER_S
 from skhost.errors import DeadlineExceeded, Draining, InvalidRequest
 from skhost.metrics import Metrics
 from skhost.names import AdapterRef
@@ -146,7 +147,7 @@ class Engine:
             NotReady, Draining: why not.
         """
         if self._is_draining:
-            raise Draining("the server is shutting down")
+            raise Draining("the server is shutting down", retry_after_s=RETRY_AFTER_S)
         await self.readiness.check(timeout_s)
 
     async def drain(self) -> None:
@@ -179,7 +180,10 @@ class Engine:
     @contextmanager
     def _accepted(self) -> Iterator[None]:
         if self._is_draining:
-            raise Draining("the server is shutting down; send the request to another replica")
+            raise Draining(
+                "the server is shutting down; send the request to another replica",
+                retry_after_s=RETRY_AFTER_S,
+            )
         self.readiness.check_sound()
         self._active += 1
         self._idle.clear()

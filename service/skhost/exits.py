@@ -8,6 +8,7 @@ from typing import Final, NoReturn
 WRONG_USE: Final = 2  # options or settings that cannot work
 CANNOT_START: Final = 3  # nor would it, started again
 DEVICE_FAILED: Final = 4  # its device or its base; another process can do better
+TRY_LATER: Final = 5  # what it needs is away, or full; that is no fault of its own
 
 NOT_AGAIN: Final = frozenset({WRONG_USE, CANNOT_START})
 

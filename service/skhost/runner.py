@@ -85,7 +85,8 @@ class Runner:
 
     def _finished(self, work: "Future[Any]") -> None:
         """Called on the device thread, or where the work was cancelled before it began."""
-        self._moved_at = time.monotonic()
+        if not work.cancelled():
+            self._moved_at = time.monotonic()
         self._unfinished.discard(work)
 
     def _run(self, fn: Callable[..., Returned], *args: object) -> Returned:

@@ -9,7 +9,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 import uvicorn
@@ -59,15 +59,21 @@ class DrainingServer(uvicorn.Server):
     """A uvicorn server whose first signal begins the drain; the second stops it at once.
 
     Args:
-        failure: says why this process cannot go on, if so: then it drains and ends.
+        failure: says why this process cannot go on, if so: then it ends.
+        give_up: has whatever waits for the device fail.
     """
 
     def __init__(
-        self, config: uvicorn.Config, drain: Drain, failure: Callable[[], str | None]
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        failure: Callable[[], str | None],
+        give_up: Callable[[], Awaitable[None]],
     ) -> None:
         super().__init__(config)
         self._drain = drain
         self._look_for_failure = failure
+        self._give_up = give_up
         self._deaf_since: float | None = None  # monotonic: when it stopped listening
         self.failure: str | None = None  # why it ended
 
@@ -86,6 +92,7 @@ class DrainingServer(uvicorn.Server):
             log.critical("this server ends: %s", reason)
             self.failure = reason
             self._drain.begin()
+            await self._give_up()
         if self._drain.is_done:
             self._leave()
         return await super().on_tick(counter)
@@ -145,7 +152,7 @@ def build_server(app: FastAPI, drain: Drain) -> DrainingServer:
         timeout_keep_alive=30,
         backlog=BACKLOG,
     )
-    return DrainingServer(config, drain, lambda: _failure(app))
+    return DrainingServer(config, drain, lambda: _failure(app), lambda: _give_up(app))
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
@@ -170,6 +177,11 @@ def _failure(app: FastAPI) -> str | None:
     """Why a running application cannot go on."""
     services: Services | None = getattr(app.state, "services", None)
     return None if services is None else services.engine.readiness.failure
+
+
+async def _give_up(app: FastAPI) -> None:
+    """Tell whoever waits for a batch that none will come."""
+    await app.state.services.engine.batcher.close()
 
 
 def _left_behind(app: FastAPI) -> str | None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skhost.exits import NOT_AGAIN
+from skhost.exits import NOT_AGAIN, TRY_LATER
 from skhost.settings import PREFIX, Settings
 
 log = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_S = 0.5  # before a child that died is started again; doubles with each quick death
 MAX_PAUSE_S = 30.0
 STEADY_S = 30.0  # a child that lived so long starts again with the first pause
-MAX_QUICK_DEATHS = 5  # of a child that never became steady: then all stops
+MAX_QUICK_DEATHS = 5  # of a child that never became steady, by its own fault: then all stops
 KILL_MARGIN_S = 10.0  # beyond the drain's time, before a child is killed
 
 _PR_SET_PDEATHSIG = 1
@@ -106,7 +106,7 @@ class Supervisor:
                 raise ChildFailed(f"the {child.name} cannot start")
             lived_s = time.monotonic() - started
             quick_deaths = 0 if lived_s >= STEADY_S else quick_deaths + 1
-            if quick_deaths >= MAX_QUICK_DEATHS:
+            if quick_deaths >= MAX_QUICK_DEATHS and code != TRY_LATER:
                 self._stopping.set()
                 raise ChildFailed(f"the {child.name} ended {quick_deaths} times ({_ending(code)})")
             pause_s = min(FIRST_PAUSE_S * 2 ** max(quick_deaths - 1, 0), MAX_PAUSE_S)

@@ -10,7 +10,7 @@ import typer
 
 from skhost.cli.configuration import load_settings
 from skhost.cli.session import CommandError, Globals, write_json
-from skhost.exits import CANNOT_START, DEVICE_FAILED, leave
+from skhost.exits import CANNOT_START, DEVICE_FAILED, TRY_LATER, leave
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -130,11 +130,18 @@ def worker(
     # Trainings share the processor with a server: threads that spin while they wait for each
     # other halve what a training gets done (4 against 9 steps a second at four times the load).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from redis.exceptions import RedisError
+
     from skhost.valkey import EmbeddedValkey
     from skhost.worker import run_worker
 
     if settings.redis_url is not None:
-        run_worker(settings)
+        try:
+            run_worker(settings)
+        except RedisError as error:  # it is gone for good, or its disk is full
+            raise CommandError(
+                f"the registry refuses the worker: {error}", exit_code=TRY_LATER
+            ) from error
         return
     with EmbeddedValkey(settings.data_dir) as valkey:
         run_worker(settings.model_copy(update={"redis_url": valkey.url}))

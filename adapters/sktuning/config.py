@@ -47,7 +47,7 @@ class Start(StrEnum):
     """What the prompt starts from."""
 
     SEMANTIC = "semantic"  # the words' states as they are
-    SPREAD = "spread"  # prefixes: the words' states told apart, centred and orthogonal in each head
+    SPREAD = "spread"  # the words' states told apart: centred, and orthogonal in each head
     RANDOM = "random"  # for ablations
 
 

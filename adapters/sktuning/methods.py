@@ -30,14 +30,14 @@ def default_offset(base: FrozenBase) -> TextOffset:
     return TextOffset.SHARED
 
 
-def default_start(base: FrozenBase, method: Method, transform: Transform) -> Start:
-    """The words' states as they are, but told apart for a trained prefix of an encoder.
+def default_start(base: FrozenBase, transform: Transform) -> Start:
+    """The words' states as they are, but told apart where an encoder's prompt is trained.
 
     In a causal base they are just what a prompt in front of the text would leave there. An encoder
     never saw a prompt read apart from its text: there the words' states are nearly alike, and
-    training from them ends lower than from noise.
+    training from them ends lower than from noise. Words before its text it reads as a part of it.
     """
-    is_own = base.is_causal or transform is Transform.FROZEN or method is not Method.SK_PREFIX
+    is_own = base.is_causal or transform is Transform.FROZEN
     return Start.SEMANTIC if is_own else Start.SPREAD
 
 

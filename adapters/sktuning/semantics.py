@@ -90,7 +90,13 @@ class SemanticCache:
 def started(semantics: Semantics, start: Start, seed: int) -> Semantics:
     """What a prompt starts from: the words' states, or what `start` makes of them."""
     if start is Start.SPREAD:
-        return replace(semantics, kv=_spread(semantics.kv.float()).to(semantics.kv.dtype))
+        embeds, kv = semantics.embeds, semantics.kv
+        scale = torch.tensor([1.0, _SPREAD_VALUES], device=kv.device)[:, None, None, None]
+        return replace(
+            semantics,
+            embeds=_apart(embeds.float()).to(embeds.dtype),
+            kv=(_apart(kv.float()) * scale).to(kv.dtype),
+        )
     return _randomised(semantics, seed) if start is Start.RANDOM else semantics
 
 
@@ -107,20 +113,18 @@ def _randomised(semantics: Semantics, seed: int) -> Semantics:
     )
 
 
-def _spread(kv: Tensor) -> Tensor:
-    """Each head's words told apart: without what they share, and orthogonal; (L, 2, n_kv, P, D).
+def _apart(words: Tensor) -> Tensor:
+    """Words told apart: without what they share, and orthogonal; (…, P, D), each stack by itself.
 
     Of all sets of orthogonal vectors that span what the words span beside their mean, it is the
-    nearest to them (Löwdin's orthogonalisation), at their scale; the values smaller.
+    nearest to them (Löwdin's orthogonalisation), at their scale.
     """
-    centred = kv - kv.mean(dim=-2, keepdim=True)
+    centred = words - words.mean(dim=-2, keepdim=True)
     left, sizes, right = torch.linalg.svd(centred, full_matrices=False)
-    kept = (sizes > sizes[..., :1] * _NULL).to(kv.dtype)
-    turned = (left * kept[..., None, :]) @ right
-    turned = turned * (sizes.square().sum(-1) / kept.sum(-1).clamp(min=1)).sqrt()[..., None, None]
-    scale = torch.tensor([1.0, _SPREAD_VALUES], device=kv.device)
-    spread: Tensor = turned * scale[:, None, None, None]
-    return spread
+    kept = (sizes > sizes[..., :1] * _NULL).to(words.dtype)
+    scale = (sizes.square().sum(-1) / kept.sum(-1).clamp(min=1)).sqrt()
+    turned: Tensor = scale[..., None, None] * ((left * kept[..., None, :]) @ right)
+    return turned
 
 
 def _spread_of(states: Tensor, over: tuple[int, ...]) -> Tensor:

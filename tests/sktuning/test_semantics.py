@@ -7,7 +7,7 @@ import torch
 
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
-from sktuning.config import Method, Start, Transform
+from sktuning.config import Start, Transform
 from sktuning.methods import default_start
 from sktuning.semantics import Semantics, started
 
@@ -55,12 +55,17 @@ def test_noise_has_the_scale_of_the_words_and_is_the_same_for_the_same_seed(
     assert float(first.std()) == pytest.approx(float(words.kv.std()), rel=0.1)
 
 
-def test_the_start_suits_base_and_method(tiny_bert: FrozenBase, tiny_gpt2: FrozenBase) -> None:
-    def start(base: FrozenBase, method: Method, transform: Transform = Transform.DIRECT) -> Start:
-        return default_start(base, method, transform)
+def test_the_start_suits_base_and_transform(tiny_bert: FrozenBase, tiny_gpt2: FrozenBase) -> None:
+    assert default_start(tiny_bert, Transform.DIRECT) is Start.SPREAD
+    assert default_start(tiny_bert, Transform.LOW_RANK) is Start.SPREAD
+    assert default_start(tiny_bert, Transform.FROZEN) is Start.SEMANTIC
+    assert default_start(tiny_gpt2, Transform.DIRECT) is Start.SEMANTIC
 
-    assert start(tiny_bert, Method.SK_PREFIX) is Start.SPREAD
-    assert start(tiny_bert, Method.SK_PREFIX, Transform.LOW_RANK) is Start.SPREAD
-    assert start(tiny_bert, Method.SK_PREFIX, Transform.FROZEN) is Start.SEMANTIC
-    assert start(tiny_bert, Method.SK_PROMPT) is Start.SEMANTIC
-    assert start(tiny_gpt2, Method.SK_PREFIX) is Start.SEMANTIC
+
+def test_embeddings_are_told_apart_too(words: Semantics) -> None:
+    embeds = started(words, Start.SPREAD, 0).embeds
+    centred = words.embeds - words.embeds.mean(0)
+    rank = int(torch.linalg.matrix_rank(centred, rtol=1e-3))  # a word that comes twice counts once
+    sizes = torch.linalg.svdvals(embeds)
+    assert torch.allclose(sizes[:rank], sizes[:1].expand(rank), rtol=1e-3)
+    assert float(embeds.norm()) == pytest.approx(float(centred.norm()), rel=1e-3)

@@ -370,7 +370,7 @@ def make_config(classifier: Classifier, dataset: Dataset, spec: AdapterSpec) -> 
         base=base.identity,
         method=spec.method,
         transform=spec.transform,
-        start=spec.start or default_start(base, spec.method, spec.transform),
+        start=spec.start or default_start(base, spec.transform),
         rank=spec.rank,
         prompt_text=text,
         num_virtual_tokens=classifier.semantics.get(text).length,

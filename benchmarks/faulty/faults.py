@@ -18,6 +18,7 @@ from redis import Redis
 from faulty.memory import busiest_thread, overwrite, standing_still
 from faulty.proxy import way_to
 from faulty.stage import Stage, wait
+from skhost.client import ApiError
 from skhost.jobs.queue import entry_id, training_queue
 from skhost.keys import Keys
 from sktuning import artifact
@@ -26,6 +27,7 @@ from sktuning.base import FrozenBase
 HELD_S = 10.0  # of faults that last
 FULL_S = 45.0  # more than a worker that ends again and again would be started
 PARTITION_S = 20.0  # more than a worker's lease
+TRIES = 50
 CLOCK_FILE = "clock"
 STUCK_AFTER_S = 5.0
 SETTINGS = {
@@ -75,9 +77,30 @@ def _frozen_valkey(stage: Stage) -> Iterator[None]:
 @contextmanager
 def _stuck_device(stage: Stage) -> Iterator[None]:
     server = stage.process("server")
-    with standing_still(busiest_thread(server.pid)):
-        yield
-        wait(lambda: not server.is_running(), "the server with a stuck device does not end")
+    thread = busiest_thread(server.pid)
+    for _ in range(TRIES):
+        with standing_still(thread):
+            if not _answers(stage):  # it held the interpreter's lock, as no stuck device does
+                continue
+            yield
+            wait(lambda: not _lives(server), "the server with a stuck device does not end")
+            return
+    raise RuntimeError("the device thread always holds the interpreter's lock")
+
+
+def _answers(stage: Stage) -> bool:
+    try:
+        stage.client.request("GET", "/livez", timeout=2.0)
+    except ApiError as error:
+        return error.status is not None
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextmanager

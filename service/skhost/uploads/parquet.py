@@ -7,12 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skhost.uploads.footer import most_values
 from skhost.uploads.problems import Findings
 from skhost.uploads.records import Record
 from skhost.uploads.view import view_of
 
 BATCH_ROWS = 512
 LONG_BYTES = 1 << 16  # of a value: beyond it rows become Python values one by one
+# Whatever a damaged file makes of pyarrow: names that are no UTF-8, dates that no calendar has, …
+_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class Parquet:
@@ -27,11 +30,10 @@ class Parquet:
     def __init__(self, file: BinaryIO, findings: Findings) -> None:
         self._file = file
         self._findings = findings
-        self._parquet = self._open()
-        self.columns = tuple(self._parquet.schema_arrow.names)
+        self._parquet, self.columns, most = self._open()
         findings.columns = self.columns
         self._num_bytes = 0
-        self._check_counts()
+        self._check_counts(most)
 
     def records(self, wanted: Set[str]) -> Iterator[Record]:
         """Every row, as plain values."""
@@ -45,16 +47,19 @@ class Parquet:
                     for cells in batch.slice(start, step).to_pylist():
                         number += 1
                         yield Record(number, cells)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except _DAMAGE as error:
             raise self._damaged(f"cannot be read after record {number}") from error
 
-    def _open(self) -> pq.ParquetFile:
+    def _open(self) -> tuple[pq.ParquetFile, tuple[str, ...], int]:
+        """The file, its columns' names, and the values in its largest column chunk."""
         try:
-            return pq.ParquetFile(view_of(self._file))
-        except (pa.ArrowException, OSError) as error:
+            most = most_values(self._file)
+            parquet = pq.ParquetFile(view_of(self._file))
+            return parquet, tuple(parquet.schema_arrow.names), most
+        except _DAMAGE as error:
             raise self._damaged("its footer cannot be read; is it complete?") from error
 
-    def _check_counts(self) -> None:
+    def _check_counts(self, most: int) -> None:
         limits, metadata = self._findings.limits, self._parquet.metadata
         if metadata.num_rows > limits.max_rows:
             message = f"{metadata.num_rows:,} rows; at most {limits.max_rows:,} are read"
@@ -65,9 +70,7 @@ class Parquet:
         if len(set(self.columns)) != len(self.columns):
             message = "two columns have the same name; rename one"
             raise self._findings.refusal("repeated_column", message)
-        groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-        chunks = (group.column(index) for group in groups for index in range(group.num_columns))
-        if any(chunk.num_values > limits.max_bytes for chunk in chunks):
+        if most > limits.max_bytes:
             raise self._too_large()
 
     def _check_types(self, names: list[str]) -> None:

@@ -14,9 +14,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from local_service import running
-from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis import APIOperation, GenerationMode
+from schemathesis import Case as AnyCase
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import Failure, FailureGroup
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,
@@ -36,6 +38,9 @@ CHECKS = (
     response_headers_conformance,
     response_schema_conformance,
 )
+
+Case = AnyCase[Any]
+Operation = APIOperation[Any, Any, Any, Any]
 
 schemathesis.serializer.alias(["application/x-ndjson", "application/gzip"], "text/plain")
 
@@ -78,6 +83,8 @@ def ask_everything(url: str, examples: int, number: int) -> Answers:
     with Client(url) as client, requests.Session() as session:
         known = _Known(client)
         for found in schema.get_all_operations():
+            if not isinstance(found, Ok):
+                raise found.err()
             operation = found.ok()
             for mode in GenerationMode:
                 _ask(operation, mode, -(-examples // 2), number, known, session, answers)
@@ -119,7 +126,7 @@ class _Known:
 
 
 def _ask(
-    operation: APIOperation,
+    operation: Operation,
     mode: GenerationMode,
     examples: int,
     number: int,
@@ -162,7 +169,7 @@ def _failures(case: Case, answer: Any, check: Any) -> Iterator[Failure]:
 
 
 def _note(
-    found: dict[str, str], operation: APIOperation, case: Case, answer: Any, failure: Failure
+    found: dict[str, str], operation: Operation, case: Case, answer: Any, failure: Failure
 ) -> None:
     key = f"{operation.label} {answer.status_code} {failure.title}"
     found.setdefault(key, f"{failure.message}\n{case.as_curl_command()}\n{answer.text[:500]}")

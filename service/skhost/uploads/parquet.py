@@ -13,6 +13,9 @@ from skhost.uploads.records import Record
 from skhost.uploads.view import view_of
 
 BATCH_ROWS = 512
+VALUE_BYTES = 16  # of memory that a value of a list takes at least, however little of the file
+FREE_VALUES = 1 << 20  # a column chunk may hold as many whatever the file's size
+VALUES_A_BYTE = 8  # and beyond that, of the file: the texts or words beside them take more
 LONG_BYTES = 1 << 16  # of a value: beyond it rows become Python values one by one
 # Whatever a damaged file makes of pyarrow: names that are no UTF-8, dates that no calendar has, …
 _DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError)
@@ -70,7 +73,8 @@ class Parquet:
         if len(set(self.columns)) != len(self.columns):
             message = "two columns have the same name; rename one"
             raise self._findings.refusal("repeated_column", message)
-        if most > limits.max_bytes:
+        by_file = max(FREE_VALUES, VALUES_A_BYTE * self._file.seek(0, 2))
+        if most > min(by_file, limits.max_bytes // VALUE_BYTES):
             raise self._too_large()
 
     def _check_types(self, names: list[str]) -> None:
@@ -93,6 +97,7 @@ class Parquet:
         """Bytes of the longest value; adds up all of them on the way."""
         longest = 0
         for column in batch.columns:
+            self._check_lists(column)
             lengths = _byte_lengths(column)
             if lengths is not None:
                 self._num_bytes += pc.sum(lengths).as_py() or 0
@@ -104,6 +109,15 @@ class Parquet:
             message = f"a value is longer than {limits.max_line_chars:,} characters"
             raise self._findings.refusal("value_too_long", message)
         return longest
+
+    def _check_lists(self, column: pa.Array) -> None:
+        """Refuses a list of more values than a row's words could have characters."""
+        limit = self._findings.limits.max_text_chars
+        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            if (pc.max(pc.list_value_length(column)).as_py() or 0) > limit:
+                message = f"a list has more than {limit:,} values"
+                raise self._findings.refusal("value_too_long", message)
+            column = column.flatten()
 
     def _too_large(self) -> Exception:
         message = f"larger than {self._findings.limits.max_bytes:,} bytes when unpacked, the limit"

@@ -22,6 +22,7 @@ from skhost.errors import (
     AliasNotFound,
     BaseIncompatible,
     Conflict,
+    PayloadTooLarge,
     RegistryUnavailable,
     VersionNotFound,
 )
@@ -33,7 +34,7 @@ router = APIRouter(tags=["adapters"])
 Limit = Annotated[int, Query(ge=1, le=500)]
 _MOVES = errors(
     *(AdapterNotFound, VersionNotFound, AliasNotFound, Conflict, BaseIncompatible),
-    *(AdapterUnusable, RegistryUnavailable),
+    *(AdapterUnusable, RegistryUnavailable, PayloadTooLarge),
 )
 
 

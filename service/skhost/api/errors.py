@@ -47,8 +47,11 @@ _LIBRARY: tuple[tuple[type[SKTuningError], type[ServiceError]], ...] = (
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+_UNREADABLE = (
+    "the body cannot be read: it is not UTF-8, is nested too deeply, or has a number that is too "
+    "long or a broken form"
+)
 _HTTP_CODES = {
-    400: "bad_request",
     404: "not_found",
     405: "method_not_allowed",
     413: "payload_too_large",
@@ -135,6 +138,8 @@ async def _on_known(request: Request, error: Exception) -> JSONResponse:
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == 400:  # FastAPI's, for bodies that no parser of its takes
+        return service_response(request.state.request_id, InvalidRequest(_UNREADABLE))
     return error_response(
         request.state.request_id,
         error.status_code,

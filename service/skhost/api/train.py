@@ -39,6 +39,12 @@ IdempotencyKey = Annotated[str | None, Header(max_length=200, pattern=r"^[\x21-\
 Cursor = Annotated[str | None, Query(pattern=r"^\d{1,12}(\.\d{1,12})?$", description="Of a page.")]
 Limit = Annotated[int, Query(ge=1, le=200)]
 
+_EVENT_DOCS = {  # of each event
+    "type": "object",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["event", "data"],
+}
+
 
 @router.post(
     "/train",
@@ -124,7 +130,13 @@ async def resume(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
 @router.get(
     "/train/{job_id}/events",
     response_class=EventSourceResponse,
-    responses=errors(JobNotFound),
+    responses={
+        200: {
+            "content": {"text/event-stream": {"schema": _EVENT_DOCS}},
+            "description": "Server-sent events; `data` is JSON.",
+        },
+        **errors(JobNotFound),
+    },
     dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def events(

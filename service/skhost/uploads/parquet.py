@@ -7,12 +7,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skhost.uploads.footer import most_values
 from skhost.uploads.problems import Findings
 from skhost.uploads.records import Record
 from skhost.uploads.view import view_of
 
 BATCH_ROWS = 512
+VALUE_BYTES = 16  # of memory that a value of a list takes at least, however little of the file
+FREE_VALUES = 1 << 20  # a column chunk may hold as many whatever the file's size
+VALUES_A_BYTE = 8  # and beyond that, of the file: the texts or words beside them take more
 LONG_BYTES = 1 << 16  # of a value: beyond it rows become Python values one by one
+# Whatever a damaged file makes of pyarrow: names that are no UTF-8, dates that no calendar has, …
+_DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
 class Parquet:
@@ -27,11 +33,10 @@ class Parquet:
     def __init__(self, file: BinaryIO, findings: Findings) -> None:
         self._file = file
         self._findings = findings
-        self._parquet = self._open()
-        self.columns = tuple(self._parquet.schema_arrow.names)
+        self._parquet, self.columns, most = self._open()
         findings.columns = self.columns
         self._num_bytes = 0
-        self._check_counts()
+        self._check_counts(most)
 
     def records(self, wanted: Set[str]) -> Iterator[Record]:
         """Every row, as plain values."""
@@ -45,16 +50,19 @@ class Parquet:
                     for cells in batch.slice(start, step).to_pylist():
                         number += 1
                         yield Record(number, cells)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        except _DAMAGE as error:
             raise self._damaged(f"cannot be read after record {number}") from error
 
-    def _open(self) -> pq.ParquetFile:
+    def _open(self) -> tuple[pq.ParquetFile, tuple[str, ...], int]:
+        """The file, its columns' names, and the values in its largest column chunk."""
         try:
-            return pq.ParquetFile(view_of(self._file))
-        except (pa.ArrowException, OSError) as error:
+            most = most_values(self._file)
+            parquet = pq.ParquetFile(view_of(self._file))
+            return parquet, tuple(parquet.schema_arrow.names), most
+        except _DAMAGE as error:
             raise self._damaged("its footer cannot be read; is it complete?") from error
 
-    def _check_counts(self) -> None:
+    def _check_counts(self, most: int) -> None:
         limits, metadata = self._findings.limits, self._parquet.metadata
         if metadata.num_rows > limits.max_rows:
             message = f"{metadata.num_rows:,} rows; at most {limits.max_rows:,} are read"
@@ -65,9 +73,8 @@ class Parquet:
         if len(set(self.columns)) != len(self.columns):
             message = "two columns have the same name; rename one"
             raise self._findings.refusal("repeated_column", message)
-        groups = (metadata.row_group(index) for index in range(metadata.num_row_groups))
-        chunks = (group.column(index) for group in groups for index in range(group.num_columns))
-        if any(chunk.num_values > limits.max_bytes for chunk in chunks):
+        by_file = max(FREE_VALUES, VALUES_A_BYTE * self._file.seek(0, 2))
+        if most > min(by_file, limits.max_bytes // VALUE_BYTES):
             raise self._too_large()
 
     def _check_types(self, names: list[str]) -> None:
@@ -90,6 +97,7 @@ class Parquet:
         """Bytes of the longest value; adds up all of them on the way."""
         longest = 0
         for column in batch.columns:
+            self._check_lists(column)
             lengths = _byte_lengths(column)
             if lengths is not None:
                 self._num_bytes += pc.sum(lengths).as_py() or 0
@@ -101,6 +109,15 @@ class Parquet:
             message = f"a value is longer than {limits.max_line_chars:,} characters"
             raise self._findings.refusal("value_too_long", message)
         return longest
+
+    def _check_lists(self, column: pa.Array) -> None:
+        """Refuses a list of more values than a row's words could have characters."""
+        limit = self._findings.limits.max_text_chars
+        while pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+            if (pc.max(pc.list_value_length(column)).as_py() or 0) > limit:
+                message = f"a list has more than {limit:,} values"
+                raise self._findings.refusal("value_too_long", message)
+            column = column.flatten()
 
     def _too_large(self) -> Exception:
         message = f"larger than {self._findings.limits.max_bytes:,} bytes when unpacked, the limit"

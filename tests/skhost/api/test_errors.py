@@ -21,6 +21,33 @@ NINE = ["good"] * 9
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 60_000,
+        b'{"text":' * 7_000,
+        b'{"texts":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+        b'{"text": "\xff"}',
+        b'{"text": ' + b"9" * 5_000 + b"}",
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", CLASSIFY),
+        ("POST", "/adapters"),
+        ("POST", "/adapters/mood/promote"),
+        ("POST", "/adapters/mood/rollback"),
+        ("PUT", "/adapters/mood/aliases/stable"),
+    ],
+)
+def test_a_body_that_no_parser_takes_is_invalid(
+    http: httpx.Client, method: str, path: str, body: bytes
+) -> None:
+    answer = http.request(method, path, content=body, headers={"Content-Type": "application/json"})
+    error_of(answer, 422, "invalid_request", "the body cannot be read")
+
+
+@pytest.mark.parametrize(
     ("body", "message"),
     [
         ({}, "send exactly one of text, texts, pairs, tokens; got none of them"),

@@ -58,6 +58,27 @@ def test_a_parquet_bomb_is_refused_before_its_values_are_made(is_list: bool) -> 
     assert peak < 16 * MEBIBYTE
 
 
+def bomb_of_one_list(count: int) -> bytes:
+    lists = pa.ListArray.from_arrays(
+        pa.array([0, count, count], pa.int32()), pa.nulls(count, "str")
+    )
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({"text": ["x", "y"], "labels": lists}), buffer)
+    return buffer.getvalue()
+
+
+def test_a_parquet_list_of_millions_is_refused_before_it_is_read() -> None:
+    bomb = bomb_of_one_list(2_000_000)
+    assert len(bomb) < 10_000
+    before = pa.default_memory_pool().bytes_allocated()
+    assert "when unpacked" in refused(bomb).message
+    assert pa.default_memory_pool().bytes_allocated() - before < MEBIBYTE
+
+
+def test_a_parquet_list_longer_than_a_text_is_refused() -> None:
+    assert "more than 100,000 values" in refused(bomb_of_one_list(100_001)).message
+
+
 def test_a_parquet_value_beyond_the_limit_of_a_line_is_refused() -> None:
     limits = ReadLimits(max_line_chars=1000)
     assert "longer than 1,000" in refused(bomb_of_one_value("x" * 5000, 4), limits=limits).message

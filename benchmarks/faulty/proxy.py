@@ -15,16 +15,22 @@ class Proxy:
     def __init__(self, socket: str) -> None:
         self._socket = socket
         self._open = asyncio.Event()
+        self._passing: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def run(self, ready: threading.Event, over: asyncio.Event) -> None:
         """Serve until it is over."""
         self._open.set()
-        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
         await over.wait()
         server.close()
+        passing = tuple(self._passing)
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
+        await asyncio.sleep(0)  # aborted transports close their sockets at the next turn
 
     def set_open(self, is_open: bool) -> None:
         """Cut the way, or open it again; in the loop's thread."""
@@ -33,13 +39,20 @@ class Proxy:
         else:
             self._open.clear()
 
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._pass(reader, writer))
+        self._passing.add(task)
+        task.add_done_callback(self._passing.discard)
+
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(self._socket)
+        ends = [writer]
         try:
+            far_reader, far_writer = await asyncio.open_unix_connection(self._socket)
+            ends.append(far_writer)
             with suppress(ConnectionError):
                 await asyncio.gather(self._copy(reader, far_writer), self._copy(far_reader, writer))
         finally:
-            for end in (writer, far_writer):
+            for end in ends:
                 end.transport.abort()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

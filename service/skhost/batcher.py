@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 from skhost.background import end
-from skhost.drain import RETRY_AFTER_S
 from skhost.drain_rate import DrainRate
 from skhost.errors import DeadlineExceeded, Draining, Overloaded, PayloadTooLarge
 from skhost.limits import Limits
@@ -119,10 +118,7 @@ class Batcher(Generic[Payload, Result]):
             Draining: no new work is taken.
         """
         if self._is_draining:
-            raise Draining(
-                "the server is shutting down; send the request to another replica",
-                retry_after_s=RETRY_AFTER_S,
-            )
+            raise Draining("the server is shutting down; send the request to another replica")
         self._check_room(works)
         for work in works:
             self._queue.push(work)
@@ -282,10 +278,7 @@ class Batcher(Generic[Payload, Result]):
         except asyncio.CancelledError:
             _fail(
                 batch,
-                Draining(
-                    "the server stopped before this text's batch had run",
-                    retry_after_s=RETRY_AFTER_S,
-                ),
+                Draining("the server stopped before this text's batch had run"),
             )
             raise
         except Exception as error:
@@ -311,9 +304,7 @@ class Batcher(Generic[Payload, Result]):
         waiting = self._queue.clear()
         _fail(
             waiting,
-            Draining(
-                "the server stopped before this text's turn came", retry_after_s=RETRY_AFTER_S
-            ),
+            Draining("the server stopped before this text's turn came"),
         )
         self._metrics.drop("closed", len(waiting))
         self._notice()

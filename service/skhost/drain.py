@@ -5,8 +5,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-RETRY_AFTER_S = 2.0  # another replica, or this one started again, should answer by then
-
 
 @dataclass(slots=True)
 class Drain:

@@ -12,7 +12,6 @@ import numpy as np
 
 from skhost.answers import AdapterAnswer, ClassifyOptions, Stage, Timings
 from skhost.batcher import Batcher, Done, Work
-from skhost.drain import RETRY_AFTER_S
 from skhost.errors import DeadlineExceeded, Draining, InvalidRequest
 from skhost.metrics import Metrics
 from skhost.names import AdapterRef
@@ -33,7 +32,7 @@ from sktuning.tokens import EncodedRow
 __all__ = ["AdapterAnswer", "ClassifyOptions", "Engine", "Pinned", "Timings"]
 
 TEXT_THREADS = 2  # tokenising and decoding hold the interpreter lock for most of their time
-HERE_CHARS = 1000  # of text whose tokenising takes less than going to such a thread and back
+HERE_CHARS = 1000  # of text is so little work that it is done on the loop
 
 Returned = TypeVar("Returned")
 Row = tuple[EncodedRow, Adapter]
@@ -147,7 +146,7 @@ class Engine:
             NotReady, Draining: why not.
         """
         if self._is_draining:
-            raise Draining("the server is shutting down", retry_after_s=RETRY_AFTER_S)
+            raise Draining("the server is shutting down")
         await self.readiness.check(timeout_s)
 
     async def drain(self) -> None:
@@ -180,10 +179,7 @@ class Engine:
     @contextmanager
     def _accepted(self) -> Iterator[None]:
         if self._is_draining:
-            raise Draining(
-                "the server is shutting down; send the request to another replica",
-                retry_after_s=RETRY_AFTER_S,
-            )
+            raise Draining("the server is shutting down; send the request to another replica")
         self.readiness.check_sound()
         self._active += 1
         self._idle.clear()

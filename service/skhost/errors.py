@@ -14,6 +14,8 @@ ServiceError
 
 from typing import Any, ClassVar
 
+_ANOTHER_ANSWERS_AFTER_S = 2.0  # another replica, or this one started again
+
 
 class ServiceError(Exception):
     """Base of all errors of the service; never raised itself.
@@ -168,6 +170,9 @@ class Draining(ServiceError):
     """The server is shutting down and takes no new work."""
 
     status, code = 503, "draining"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, retry_after_s=_ANOTHER_ANSWERS_AFTER_S)
 
 
 class NotReady(ServiceError):

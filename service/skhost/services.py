@@ -8,7 +8,7 @@ from typing import Any
 from skhost import __version__
 from skhost.access.keyring import Keyring
 from skhost.access.limits import Limiter
-from skhost.drain import RETRY_AFTER_S, Drain
+from skhost.drain import Drain
 from skhost.engine import Engine
 from skhost.errors import Draining
 from skhost.metrics import Metrics
@@ -42,7 +42,7 @@ class Services:
     def check_not_draining(self) -> None:
         """Raise Draining once the server is shutting down."""
         if self.drain.is_draining:
-            raise Draining("the server is shutting down", retry_after_s=RETRY_AFTER_S)
+            raise Draining("the server is shutting down")
 
     def degradations(self) -> list[str]:
         """What is wrong but does not keep known adapters from answering; names none."""

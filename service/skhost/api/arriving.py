@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.types import Receive
 
-from skhost.drain import RETRY_AFTER_S, Drain
+from skhost.drain import Drain
 from skhost.errors import DeadlineExceeded, Draining, ServiceError
 
 LOOK_EVERY_S = 0.2  # whether the server drains, while the client is silent
@@ -54,10 +54,7 @@ class Arriving:
         """Why no more work is begun, where that is so."""
         if not self._drain.is_draining:
             return None
-        return Draining(
-            "the server is shutting down; send the lines without an answer again",
-            retry_after_s=RETRY_AFTER_S,
-        )
+        return Draining("the server is shutting down; send the lines without an answer again")
 
     async def _pump(self) -> None:
         """Returns on the client's departure; behind a piece that nobody takes it is not seen."""

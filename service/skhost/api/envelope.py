@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from skhost.answers import Stage, Timings
 from skhost.api.errors import error_response, service_response
-from skhost.drain import RETRY_AFTER_S, Drain
+from skhost.drain import Drain
 from skhost.errors import Draining
 from skhost.metrics import Metrics
 from skhost.tracing import RequestSpan, Traces
@@ -193,10 +193,7 @@ class _Exchange:
 
     async def refuse(self, receive: Receive) -> None:
         await _read_away(receive)
-        error = Draining(
-            "this server is shutting down; send the request again",
-            retry_after_s=RETRY_AFTER_S,
-        )
+        error = Draining("this server is shutting down; send the request again")
         response = service_response(self.request_id, error)
         response.headers["Connection"] = "close"
         await response(self.scope, receive, self.send)

@@ -25,12 +25,17 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_FIND_LINKS=/wheels \
     PIP_CONSTRAINT=/build/constraints.txt
 WORKDIR /build
+# Wheels are taken by their hashes (deploy/image/locked), but for torch and what it alone brings.
 # The environment gets no pip of its own: nothing can be installed into the finished image.
 RUN python -m venv --without-pip /opt/skhost
 COPY constraints.txt pyproject.toml deploy/image/requirements.py ./
+COPY deploy/image/locked locked
 RUN --mount=type=bind,source=deploy/wheels,target=/wheels \
     --mount=type=cache,target=/root/.cache/pip \
     python requirements.py pyproject.toml "${EXTRAS}" > requirements.txt \
+    && for part in skhost $(echo "${EXTRAS}" | tr , " "); do cat "locked/${part}.txt"; done > locked.txt \
+    && PIP_CONSTRAINT="" pip --python /opt/skhost/bin/python install --no-deps --require-hashes \
+        -r locked.txt \
     && case "${VARIANT}" in \
         cpu) set -- ${TORCH_CPU_INDEX:+--extra-index-url "${TORCH_CPU_INDEX}"} ;; \
         cuda) set -- ;; \

@@ -29,7 +29,7 @@ demo: $(INSTALLED) ## train and serve a first adapter, and stay up (ARGS=--exit:
 	@$(PY) examples/demo.py $(ARGS)
 
 test: $(INSTALLED) $(TEST_BASE) ## all tests, with branch coverage (ARGS: passed to pytest)
-	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+	@$(PY) -m pytest -n logical --maxprocesses 4 --dist worksteal --cov --cov-report=term $(ARGS)
 
 lint: $(INSTALLED) ## ruff: rules and formatting
 	@$(VENV)/bin/ruff check .
@@ -42,7 +42,7 @@ format: $(INSTALLED) ## let ruff fix and format
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(TEST_BASE)) ## a script of benchmarks/ (BENCH=tasks, method, ablation, training, serving, hot_swap, replicas, faults, many_adapters, fuzz)
+bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(TEST_BASE)) ## a script of benchmarks/ (BENCH=tasks, method, ablation, training, serving, hot_swap, replicas, faults, many_adapters, soak, fuzz)
 	@$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 docs: $(INSTALLED) ## write the generated pages of docs/

@@ -7,7 +7,7 @@ Scores are of held-out rows, since defaults are chosen by them. Needs the develo
 import argparse
 import sys
 
-from contest.ablation import SHOTS, Ablation, as_rows
+from contest.ablation import SHOTS, Ablation, as_rows, tuned_rows
 from contest.bases import NAMES
 from contest.cache import Cache
 from contest.children import Children, fill
@@ -26,6 +26,7 @@ def main(arguments: list[str]) -> int:
     wanted = Ablation(
         base=options.base,
         many=options.only,
+        tuned=options.tuned,
         few=options.few,
         rows=options.rows,
         epochs=options.epochs,
@@ -34,14 +35,20 @@ def main(arguments: list[str]) -> int:
         few_seeds=options.few_seeds,
         dtype=options.dtype,
         variants=options.variants,
+        confirm=options.confirm,
     )
-    planned = list(wanted.runs())
-    failed = 0
+    perform = Children(options.data, options.device, options.threads)
+    planned, failed = list(wanted.runs()), 0
     if not options.report:
-        perform = Children(options.data, options.device, options.threads)
-        failed = fill(cache, planned, perform, say, options.jobs)
-    rows = as_rows(cache.found(planned))
+        failed += fill(cache, planned, perform, say, options.jobs)
+    outcomes = cache.found(planned)
+    confirming = list(wanted.confirming(outcomes))
+    if not options.report:
+        failed += fill(cache, confirming, perform, say, options.jobs)
+    rows = as_rows(outcomes)
     report(f"SK-prefix on {options.base}, held-out rows", rows)
+    outcomes += cache.found(confirming)
+    report("defaults against tuned, test rows", tuned_rows(outcomes))
     if options.json:
         write(rows, options.json)
     return 1 if failed else 0
@@ -52,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     add_run_options(parser)
     add = parser.add_argument
     add("--only", nargs="*", default=DEFAULT.many, metavar="NAME", help="these datasets")
+    add("--tuned", nargs="*", default=DEFAULT.tuned, metavar="NAME", help="by the first variants")
     add("--few", nargs="*", default=DEFAULT.few, metavar="NAME", help=f"with {SHOTS} a label")
     add("--variants", nargs="+", choices=VARIANTS, default=(), help="these; empty: the default")
     add("--base", default=DEFAULT.base, help=f"{', '.join(NAMES)}, or a model")
@@ -60,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--held-out", type=int, default=DEFAULT.held_out, help="held-out rows at most")
     add("--seeds", type=int, default=DEFAULT.seeds)
     add("--few-seeds", type=int, default=DEFAULT.few_seeds)
+    add("--confirm", type=int, default=DEFAULT.confirm, help="more seeds of what is preferred")
     return parser
 
 

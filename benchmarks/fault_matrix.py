@@ -8,7 +8,7 @@ and the seconds from the strike until every request succeeds at once, the server
 nothing degraded, and the training goes on or has ended. Seconds include how long the fault lasted.
 
 Memory is changed and threads are held from outside (/proc, ptrace) and a full disk is a tmpfs, for
-which it needs to be root. Clocks are moved with libfaketime, named by --faketime.
+which it needs to be root. Clocks are moved by a library that a C compiler has to make first.
 """
 
 import argparse
@@ -25,7 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from faulty.faults import CLOCK_FILE, FAULTS, SETTINGS, Fault
+from faulty import clock
+from faulty.faults import FAULTS, SETTINGS, Fault
 from faulty.load import CLIENTS, SLOW_S, Load, Outcome, Tally, make_adapters
 from faulty.stage import LOOK_EVERY_S, Stage, wait
 from local_service import running
@@ -46,13 +47,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--only", nargs="+", choices=FAULTS, default=list(FAULTS))
     parser.add_argument("--epochs", type=int, default=8, help="of each training")
     parser.add_argument("--base", help="base model; the packaged one by default")
-    parser.add_argument("--faketime", type=Path, metavar="LIB", help="libfaketime.so.1, for clocks")
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
     for key in options.only:
         fault = FAULTS[key]
-        if fault.needs == "clock" and options.faketime is None:
-            print(f"{fault.name}: left out, --faketime is not given", flush=True)
+        if fault.needs == "clock" and not clock.is_possible():
+            print(f"{fault.name}: left out, there is no C compiler", flush=True)
             continue
         rows.append(_suffer(fault, options))
         print(rows[-1], flush=True)
@@ -167,14 +167,7 @@ def _environment(fault: Fault, data: Path, options: argparse.Namespace) -> dict[
     if options.base is not None:
         settings["SKHOST_BASE"] = str(options.base)
     if fault.needs == "clock":
-        clock = data / CLOCK_FILE
-        clock.write_text("+0s\n")
-        settings |= {
-            "LD_PRELOAD": str(options.faketime),
-            "FAKETIME_TIMESTAMP_FILE": str(clock),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        settings |= clock.environment(data)
     return settings
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from children import children_of
 from local_service import RunningService, running
 from report import report
 
@@ -92,10 +93,9 @@ class Trainers:
 
 def strike(fault: Fault, service: RunningService, job_id: str) -> float:
     """Send the signal to one process; the time of it."""
-    for process in psutil.Process(service.pid).children(recursive=True):
-        line = process.cmdline()
-        if line and fault.is_victim(line, job_id):
-            process.send_signal(fault.sig)
+    for child in children_of(service.pid):
+        if fault.is_victim(child.line, job_id):
+            child.process.send_signal(fault.sig)
             return time.time()
     raise RuntimeError(f"no process found for: {fault.name}")
 

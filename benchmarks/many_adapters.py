@@ -25,6 +25,7 @@ import httpx
 import numpy as np
 import psutil
 import torch
+from children import children_of
 from local_service import running
 from report import report
 
@@ -190,8 +191,7 @@ def is_right(classifier: Classifier, first: TrainedAdapter, answer: Answer) -> b
 
 def api_process(supervisor: int) -> psutil.Process:
     """The process that holds the base and answers."""
-    children = psutil.Process(supervisor).children(recursive=True)
-    return next(child for child in children if "serve" in child.cmdline())
+    return next(child.process for child in children_of(supervisor) if "serve" in child.line)
 
 
 def resident_count(info: dict[str, Any]) -> int:

@@ -98,6 +98,7 @@ class _Contest:
             write(table.as_rows(outcomes), options.json)
         if options.markdown:
             ablated = self._cache.found(Ablation().runs())
+            ablated += self._cache.found(Ablation().confirming(ablated))
             document.write(options.markdown, outcomes, found, tried, ablated)
 
     def _rates(self) -> Rates:

@@ -12,18 +12,21 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from skhost import audit
 from skhost.client import ApiError, Client
 
 HERE = Path(__file__).parent
 START_WITHIN_S = 120.0
 STOP_WITHIN_S = 60.0
+AUDITED = json.dumps({"logger": audit.LOGGER})[1:-1]
 TEXTS = (
-    "They fixed my bike while I waited and charged me nothing.",
+    "They fixed my bike while I waited, and it rides like new.",
     "Two weeks, four phone calls, and still no refund.",
     "The box holds twelve and is made of cardboard.",
     "Oh wonderful, another update that deletes my settings.",
@@ -95,13 +98,25 @@ def running_service(port: int) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         service = subprocess.Popen(
             [sys.executable, "-m", "skhost", *command],
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={"SKHOST_LOG_LEVEL": "warning", **os.environ},
         )
+        log = threading.Thread(target=_pass_on_log, args=(service,), daemon=True)
+        log.start()
         try:
             yield _wait_until_ready(service), service
         finally:
             _stop(service)
+            log.join(STOP_WITHIN_S)
+
+
+def _pass_on_log(service: subprocess.Popen[str]) -> None:
+    """Show what the service logs, but for the audit log: the demo says itself what it does."""
+    assert service.stderr is not None
+    for line in service.stderr:
+        if AUDITED not in line:
+            print(line, end="", file=sys.stderr, flush=True)
 
 
 def _wait_until_ready(service: subprocess.Popen[str]) -> str:

@@ -3,8 +3,9 @@
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,13 +51,19 @@ class Conversation:
 
 @contextmanager
 def conversation(
-    url: str, adapter: str = "mood", query: str = "", timeout_s: float = 30.0
+    url: str,
+    adapter: str = "mood",
+    query: str = "",
+    timeout_s: float = 30.0,
+    headers: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Conversation]:
     """Begin a stream; the connection is closed at the end."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=timeout_s)
     connection.putrequest("POST", f"/classify/stream?adapter={adapter}{query}")
     connection.putheader("Transfer-Encoding", "chunked")
     connection.putheader("Content-Type", "application/x-ndjson")
+    for name, value in headers.items():
+        connection.putheader(name, value)
     connection.endheaders()
     talk = Conversation(connection)
     try:

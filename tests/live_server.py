@@ -1,6 +1,8 @@
 """The real application under the real server, in a thread; adapters get in through its door."""
 
 import asyncio
+import faulthandler
+import sys
 import tempfile
 import threading
 from collections.abc import Coroutine, Iterator
@@ -74,7 +76,16 @@ def live_server(settings: Settings, app: FastAPI | None = None) -> Iterator[Live
     finally:
         server.should_exit = True
         thread.join(60)
+        if thread.is_alive():
+            tell_what_runs(loop)
         assert not thread.is_alive(), "the server did not stop"
+
+
+def tell_what_runs(loop: asyncio.AbstractEventLoop) -> None:
+    """Every thread and every task of a loop, to stderr."""
+    faulthandler.dump_traceback(2, all_threads=True)
+    for task in asyncio.all_tasks(loop):
+        task.print_stack(file=sys.__stderr__)
 
 
 def wait_until(is_so: Any, within_s: float = 10.0) -> None:

@@ -96,6 +96,7 @@ def trained_of(base: FrozenBase, adapter: Adapter, examples: Sequence[Example]) 
         num_held_out=len(examples),
         num_truncated=0,
         num_steps=1,
+        kept_step=1,
         seconds=0.25,
         history=(),
     )

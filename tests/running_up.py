@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,8 +31,9 @@ class Up:
     def child(self, command: str) -> psutil.Process | None:
         """The process of `skhost <command>`, if it runs."""
         for child in psutil.Process(self.process.pid).children():
-            if command in child.cmdline():
-                return child
+            with suppress(psutil.NoSuchProcess):  # it ended meanwhile, or waits to be reaped
+                if command in child.cmdline():
+                    return child
         return None
 
     def stop(self, sig: signal.Signals = signal.SIGTERM) -> int:

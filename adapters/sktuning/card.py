@@ -156,6 +156,7 @@ def _training(trained: TrainedAdapter) -> str:
     rows = [
         ("trainable parameters", f"{trained.num_trainable:,}"),
         ("steps", f"{trained.num_steps:,}"),
+        ("kept: after step", f"{trained.kept_step:,}"),
         ("seconds", f"{trained.seconds:.1f}"),
         *((name.replace("_", " "), str(value)) for name, value in chosen.items()),
     ]

@@ -13,6 +13,8 @@ MAX_LABELS = 10_000
 MIN_STEPS, MIN_STEPS_A_LABEL = 600, 20
 MIN_EPOCHS, MAX_EPOCHS = 3, 20
 FEW_STEPS, FEW_EPOCHS = 180, 60  # for rows so few that the most epochs are hardly any steps
+# of single-label rows so few, in all or of each label, that prototypes help
+PROTOTYPE_ROWS, PROTOTYPE_ROWS_A_LABEL, PROTOTYPE_STEPS = 256, 32, 60
 PATIENCE, DECISIVE_ROWS = 6, 30  # fewer held-out rows cannot tell which moment is the best
 
 
@@ -244,6 +246,8 @@ class TrainingConfig:
     seed: int = 0
     mixed_precision: str = "auto"  # no | bf16 | fp16; auto: bf16 where the device is fast at it
     class_weight: ClassWeight = ClassWeight.AUTO  # single-label and multi-label
+    # whether texts are drawn to the mean of their label's, see `prototypes`; None: of few rows
+    prototypes: bool | None = None
 
     def __post_init__(self) -> None:
         positive = ("batch_size", "gradient_accumulation_steps", "learning_rate")
@@ -263,11 +267,26 @@ class TrainingConfig:
                 f"class_weight must be auto, none or balanced, got {self.class_weight!r}"
             )
 
-    def plan_epochs(self, num_rows: int, num_labels: int = 0) -> int:
+    def plan_prototypes(self, task: Task, num_rows: int, num_labels: int) -> bool:
+        """As asked for; else where the task has prototypes and the rows are few.
+
+        Raises:
+            ConfigError: asked for, and the task has none.
+        """
+        can = task is Task.SINGLE_LABEL
+        if self.prototypes and not can:
+            raise ConfigError(f"{task} has no prototypes; only {Task.SINGLE_LABEL} has")
+        if self.prototypes is not None:
+            return self.prototypes
+        return can and num_rows <= max(PROTOTYPE_ROWS, PROTOTYPE_ROWS_A_LABEL * num_labels)
+
+    def plan_epochs(self, num_rows: int, num_labels: int = 0, *, prototypes: bool = False) -> int:
         """The epochs asked for; else more for few rows or many labels, so that steps suffice."""
         if self.epochs is not None:
             return self.epochs
         steps = -(-num_rows // self.batch_size)
+        if prototypes:
+            return -(-PROTOTYPE_STEPS // steps)
         wanted = max(MIN_STEPS, MIN_STEPS_A_LABEL * num_labels)
         most = max(MAX_EPOCHS, min(-(-FEW_STEPS // steps), FEW_EPOCHS))
         return min(max(-(-wanted // steps), MIN_EPOCHS), most)

@@ -63,3 +63,6 @@ VARIANTS: Mapping[str, Variant] = {
     "batches of 64": Variant(training={"batch_size": 64}),
     "no dropout": Variant(training={"head_dropout": 0.0}),
 }
+
+# what one would try first, on any dataset
+TUNED = ("", "rate 0.015", "rate 0.06", "batches of 16", "batches of 64", "no dropout")

@@ -19,7 +19,8 @@ class Pair:
     """A method of ours beside another one, over the settings that both have.
 
     Attributes:
-        apart: by setting, ours less the other's, in points of the test metric; seeds averaged.
+        apart: by setting, ours less the other's, in points of the test metric, over the seeds that
+            both have.
     """
 
     ours: str
@@ -34,17 +35,20 @@ class Pair:
 
 def pairs(outcomes: Sequence[Outcome]) -> Iterator[Pair]:
     """Every comparison that was asked for and has a setting."""
-    means: dict[str, dict[str, float]] = {}
-    for groups in table.grouped(outcomes).values():
-        for group in groups:
-            score = 100 * fmean(outcome.score for outcome in group)
-            means.setdefault(group[0].run.method, {})[table.title(group[0])] = score
+    points: dict[str, dict[str, dict[int, float]]] = {}  # by method, setting and seed
+    for outcome in outcomes:
+        by_setting = points.setdefault(outcome.run.method, {})
+        by_setting.setdefault(table.title(outcome), {})[outcome.run.seed] = 100 * outcome.score
     for ours, others in _ASKED:
-        mine = means.get(ours, {})
         for other in others:
-            theirs = means.get(other, {})
-            if apart := {s: mine[s] - theirs[s] for s in mine if s in theirs}:
+            mine, theirs = points.get(ours, {}), points.get(other, {})
+            shared = [s for s in mine if s in theirs and mine[s].keys() & theirs[s].keys()]
+            if apart := {s: _apart(mine[s], theirs[s]) for s in shared}:
                 yield Pair(ours, other, apart)
+
+
+def _apart(mine: Mapping[int, float], theirs: Mapping[int, float]) -> float:
+    return fmean(mine[seed] - theirs[seed] for seed in mine.keys() & theirs.keys())
 
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:

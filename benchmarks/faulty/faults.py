@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from children import children_of
 from redis import Redis
 
+from faulty.clock import move
 from faulty.memory import busiest_thread, overwrite, standing_still
 from faulty.proxy import way_to
 from faulty.stage import Stage, wait
@@ -28,7 +30,6 @@ HELD_S = 10.0  # of faults that last
 FULL_S = 45.0  # more than a worker that ends again and again would be started
 PARTITION_S = 20.0  # more than a worker's lease
 TRIES = 50
-CLOCK_FILE = "clock"
 STUCK_AFTER_S = 5.0
 SETTINGS = {
     "SKHOST_STUCK_AFTER_S": str(STUCK_AFTER_S),
@@ -161,8 +162,7 @@ def _torn_artifact(stage: Stage) -> Iterator[None]:
 def _clock(seconds: int) -> Strike:
     @contextmanager
     def strike(stage: Stage) -> Iterator[None]:
-        clock = Path(stage.environment["FAKETIME_TIMESTAMP_FILE"])
-        clock.write_text(f"{seconds:+d}s\n")
+        move(Path(stage.environment["MOVED_CLOCK"]), seconds)
         yield
         time.sleep(HELD_S)
 
@@ -205,7 +205,7 @@ def _partitioned_worker(stage: Stage) -> Iterator[None]:
         first = stack.enter_context(_second_worker(stage, way.url))
         trainer = stage.process("trainer")
         trainer.kill()
-        wait(lambda: _trains_under(stage, first.pid), "the worker behind the proxy does not train")
+        wait(lambda: _trains_under(first.pid), "the worker behind the proxy does not train")
         with way.cut():
             stage.process("worker").resume()
             yield
@@ -213,9 +213,8 @@ def _partitioned_worker(stage: Stage) -> Iterator[None]:
         wait(stage.job_is_over, "the job of a partitioned worker does not end")
 
 
-def _trains_under(stage: Stage, pid: int) -> bool:
-    lines = (p.cmdline() for p in psutil.Process(pid).children(recursive=True))
-    return any("skhost.jobs.run" in line for line in lines)
+def _trains_under(pid: int) -> bool:
+    return any("skhost.jobs.run" in child.line for child in children_of(pid))
 
 
 FAULTS = {

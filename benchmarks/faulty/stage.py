@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from children import children_of
 from local_service import RunningService
 
 from faulty.load import Tally
@@ -57,8 +58,8 @@ class Stage:
 
     def processes(self, role: str) -> list[psutil.Process]:
         """All of the service's processes with this role."""
-        every = psutil.Process(self.service.pid).children(recursive=True)
-        return [p for p in every if _is(p, ROLES[role])]
+        is_one = ROLES[role]
+        return [child.process for child in children_of(self.service.pid) if is_one(child.line)]
 
     def artifact_of(self, adapter: str) -> Path:
         """The folder of the artifact that answers."""
@@ -93,11 +94,3 @@ def wait(is_so: Callable[[], Any], otherwise: str) -> None:
         if time.monotonic() > deadline:
             raise RuntimeError(otherwise)
         time.sleep(LOOK_EVERY_S)
-
-
-def _is(process: psutil.Process, role: Callable[[list[str]], bool]) -> bool:
-    try:
-        line = process.cmdline()
-    except psutil.Error:
-        return False
-    return bool(line) and role(line)

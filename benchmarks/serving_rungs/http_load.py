@@ -4,8 +4,8 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -110,8 +110,7 @@ def send(plan: Plan) -> Outcome:
 
 def cpu_s(server: psutil.Process) -> float:
     """Processor time of a server and its children so far."""
-    times = [process.cpu_times() for process in _all(server)]
-    return float(sum(each.user + each.system for each in times))
+    return sum(_each(server, lambda process: sum(process.cpu_times()[:2])))
 
 
 @contextmanager
@@ -135,11 +134,15 @@ def watched(server: psutil.Process) -> Iterator[Sequence[int]]:
 
 def memory_bytes(server: psutil.Process) -> int:
     """Resident memory of a server and its children."""
-    return sum(int(process.memory_info().rss) for process in _all(server))
+    return int(sum(_each(server, lambda process: process.memory_info().rss)))
 
 
-def _all(server: psutil.Process) -> list[psutil.Process]:
-    return [server, *server.children(recursive=True)]
+def _each(server: psutil.Process, figure: Callable[[psutil.Process], float]) -> Iterator[float]:
+    """A figure of the server and of those of its children that have not ended meanwhile."""
+    yield figure(server)
+    for child in server.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # or a zombie, which is one
+            yield figure(child)
 
 
 def _address(url: str) -> tuple[str, int]:

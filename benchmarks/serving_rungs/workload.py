@@ -26,9 +26,13 @@ class Workload:
     @classmethod
     def read(cls, folder: Path, adapters: int, count: int = TEXTS) -> "Workload":
         """The first of a dataset's texts, for so many adapters."""
-        texts = loads.texts(folder)[:count]
+        return cls.of(folder.name, loads.texts(folder)[:count], adapters)
+
+    @classmethod
+    def of(cls, dataset: str, texts: Sequence[str], adapters: int) -> "Workload":
+        """These texts, for so many adapters."""
         wanted = Load(adapters, Pattern.ZIPF).draw(len(texts), seed=0)
-        return cls(folder.name, adapters, texts, wanted)
+        return cls(dataset, adapters, texts, wanted)
 
     def requests(self, rows: int) -> list[Request]:
         """Paths and bodies of requests of so many texts; each is for its first text's adapter."""

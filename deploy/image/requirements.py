@@ -22,6 +22,11 @@ def requirements(pyproject: Path, extras: list[str]) -> list[str]:
     return found
 
 
+def extras_of(pyproject: Path) -> list[str]:
+    """The names of the project's extras."""
+    return list(tomllib.loads(pyproject.read_text())["project"]["optional-dependencies"])
+
+
 def main() -> None:
     """Write them to stdout."""
     extras = sys.argv[2] if len(sys.argv) > 2 else ""

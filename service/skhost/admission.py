@@ -53,8 +53,13 @@ class Admission:
         self._store = store
         self._checks = checks or asyncio.Semaphore(CHECKS_AT_ONCE)
 
-    async def submit(self, order: TrainOrder, idempotency_key: str | None) -> Job:
+    async def submit(
+        self, order: TrainOrder, idempotency_key: str | None, traceparent: str | None = None
+    ) -> Job:
         """The queued job, with the report on its file.
+
+        Args:
+            traceparent: of the request, where it is traced.
 
         Raises:
             UploadRefused: the file cannot be trained on; `details` say why, row by row.
@@ -67,7 +72,11 @@ class Admission:
         try:
             uploads = await asyncio.to_thread(self._put, order, order_id)
             job = await self._jobs.submit(
-                order.name, order.request, uploads, idempotency_key=idempotency_key
+                order.name,
+                order.request,
+                uploads,
+                idempotency_key=idempotency_key,
+                traceparent=traceparent,
             )
         except BaseException:
             await self._forget(order_id)

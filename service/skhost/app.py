@@ -38,7 +38,7 @@ from skhost.services import Services
 from skhost.serving import serving
 from skhost.settings import Settings
 from skhost.store import Stores
-from skhost.tracing import Traces
+from skhost.tracing import tracing
 from skhost.transfer import Transfer
 from skhost.workspaces import Workspace, Workspaces
 from sktuning.base import FrozenBase
@@ -69,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             try:
-                app.state.traces = await stack.enter_async_context(_tracing(settings))
+                app.state.traces = await stack.enter_async_context(tracing(settings.otlp_endpoint))
                 services = _services(settings, drain, metrics)
                 app.state.services = await stack.enter_async_context(services)
             except (ServiceError, SKTuningError) as error:
@@ -112,18 +112,6 @@ def body_limit(path: str, settings: Settings) -> int | None:
     if path.endswith("/import"):
         return settings.max_artifact_bytes
     return settings.max_body_bytes
-
-
-@asynccontextmanager
-async def _tracing(settings: Settings) -> AsyncIterator[Traces | None]:
-    if settings.otlp_endpoint is None:
-        yield None
-        return
-    traces = Traces(settings.otlp_endpoint)
-    try:
-        yield traces
-    finally:
-        await asyncio.to_thread(traces.close)
 
 
 @asynccontextmanager

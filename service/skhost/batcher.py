@@ -124,6 +124,16 @@ class Batcher(Generic[Payload, Result]):
             self._queue.push(work)
         self._notice()
 
+    def check_items(self, count: int) -> None:
+        """Whether so many items would find room, whatever they cost; nothing is reserved.
+
+        Raises:
+            Overloaded: too much waits already; says when there should be room.
+        """
+        over = self._queue.num_items + count - self._limits.max_waiting_items
+        if 0 < over <= self._queue.num_items:
+            self._refuse(over, 0)
+
     def discard(self, works: Sequence[Work[Payload, Result]]) -> None:
         """Their client has left: cancel what is unfinished and free its place in the queue."""
         num_dropped = sum(self._queue.discard(work) for work in works)
@@ -265,8 +275,16 @@ class Batcher(Generic[Payload, Result]):
         self._running[task] = sum(work.cost for work in batch)
         task.add_done_callback(self._ended)
 
+    def _go_on(self) -> None:
+        """Hand over the next batch before this one's waiters come to keep the event loop busy."""
+        task = asyncio.current_task()
+        if task is not None and len(self._running) == 1 and self._queue:
+            self._running.pop(task)
+            if batch := self._take():
+                self._start(batch)
+
     def _ended(self, task: "asyncio.Task[None]") -> None:
-        del self._running[task]
+        self._running.pop(task, None)
         self._notice()
 
     async def _finish(self, batch: list[Work[Payload, Result]]) -> None:
@@ -274,6 +292,7 @@ class Batcher(Generic[Payload, Result]):
         formed_at = _now()
         try:
             results = await self._runs.run([work.payload for work in batch])
+            run_s = _now() - max(formed_at, self._busy_from)
             pairs = list(zip(batch, results, strict=True))
         except asyncio.CancelledError:
             _fail(
@@ -285,15 +304,19 @@ class Batcher(Generic[Payload, Result]):
             log.exception("a batch of %d texts failed", len(batch))
             _fail(batch, error)
         else:
-            self._answer(pairs, run_s=_now() - max(formed_at, self._busy_from))
+            self._learn(batch, run_s)
+            self._go_on()
+            self._answer(pairs, run_s)
         finally:
             self._busy_from = _now()  # whatever was handed over meanwhile runs from here
 
+    def _learn(self, batch: list[Work[Payload, Result]], run_s: float) -> None:
+        tokens = sum(work.cost for work in batch)
+        self._rate.observe(len(batch), tokens, run_s)
+        self._metrics.batch(len(batch), tokens, len({work.queue for work in batch}), run_s)
+
     def _answer(self, pairs: list[tuple[Work[Payload, Result], Result]], run_s: float) -> None:
         started_at = _now() - run_s
-        tokens = sum(work.cost for work, _ in pairs)
-        self._rate.observe(len(pairs), tokens, run_s)
-        self._metrics.batch(len(pairs), tokens, len({work.queue for work, _ in pairs}), run_s)
         for work, result in pairs:
             queued_s = started_at - work.submitted_at
             self._metrics.stage("queue", queued_s)

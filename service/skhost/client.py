@@ -201,7 +201,10 @@ class Client:
         ):
             if response.is_error:
                 response.read()
-            yield from parse_events(_checked(response).iter_lines())
+            for event in parse_events(_checked(response).iter_lines()):
+                if event.kind == "error":
+                    raise _cut_off(event.data)
+                yield event
 
     # adapters
 
@@ -359,6 +362,11 @@ def _refusal(response: httpx.Response) -> ApiError:
         request_id=error.get("request_id"),
         retry_after_s=float(retry_after) if retry_after.isdigit() else None,
     )
+
+
+def _cut_off(error: Json) -> ApiError:
+    """Why a stream of events ends before its job."""
+    return ApiError(str(error["message"]), code=error["code"], request_id=error["request_id"])
 
 
 def _no_skhost(response: httpx.Response) -> ApiError:

@@ -47,7 +47,7 @@ class Metrics:
         self, registry: CollectorRegistry, *, max_adapter_labels: int = MAX_ADAPTER_LABELS
     ) -> None:
         self.registry = registry
-        self._views: dict[str, tuple[int, float, bool, int]] = {}
+        self._views: dict[str, tuple[int, float, bool, int, int]] = {}
         self._censuses: dict[str, JobCensus] = {}
         self._adapters = AdapterLabels(max_adapter_labels)
         self._requests = self._counter("requests", "Answered HTTP requests", "route", "code")
@@ -99,6 +99,9 @@ class Metrics:
         )
         self._degraded = self._gauge("registry_degraded", "1 while the registry does not answer")
         self._held = self._gauge("registry_held_aliases", "Aliases whose new version cannot serve")
+        self._unserved = self._gauge(
+            "registry_unserved_aliases", "Aliases whose version cannot be used, and no earlier one"
+        )
         self._jobs = self._gauge("jobs", "Training jobs by state", "state")
         self._oldest_job_s = self._gauge(
             "oldest_queued_job_seconds", "How long the job has waited that waits for longest"
@@ -234,15 +237,17 @@ class Metrics:
         *,
         is_degraded: bool,
         held: int,
+        unserved: int,
         tenant: str = "default",
     ) -> None:
         """What the view of a tenant's registry looks like now; told are all tenants together."""
-        self._views[tenant] = (adapters, staleness_s, is_degraded, held)
-        counts, ages, degraded, holds = zip(*self._views.values(), strict=True)
+        self._views[tenant] = (adapters, staleness_s, is_degraded, held, unserved)
+        counts, ages, degraded, holds, broken = zip(*self._views.values(), strict=True)
         self._registry_adapters.set(sum(counts))
         self._staleness_s.set(max(ages))
         self._degraded.set(int(any(degraded)))
         self._held.set(sum(holds))
+        self._unserved.set(sum(broken))
 
     def jobs(self, census: JobCensus, states: Iterable[str], tenant: str = "default") -> None:
         """What a tenant's jobs are at; told are all tenants together.

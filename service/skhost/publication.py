@@ -73,6 +73,7 @@ class Publication:
             if not existed:
                 await asyncio.to_thread(self._store.delete, digest)
             raise
+        await asyncio.to_thread(self._store.keep, folder, digest)
         await self._registry.refresh(name)
         return record
 

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 from weakref import WeakValueDictionary
 
@@ -48,6 +48,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Unserved:
+    """An alias whose version cannot be used here, and that no earlier one answers for."""
+
+    name: str
+    alias: str
+    version: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegistryStats:
     """How well this replica knows the catalogue."""
 
@@ -56,6 +66,7 @@ class RegistryStats:
     staleness_s: float  # since the catalogue was last read
     is_degraded: bool
     held: tuple[Held, ...]
+    unserved: tuple[Unserved, ...]
 
 
 class Registry:
@@ -113,6 +124,7 @@ class Registry:
             staleness_s=self.staleness_s,
             is_degraded=self._is_degraded,
             held=tuple(self._held.values()),
+            unserved=tuple(self._unserved()),
         )
 
     def resolve(self, ref: AdapterRef) -> VersionRecord:
@@ -177,6 +189,7 @@ class Registry:
         """Follow the catalogue until cancelled."""
         self._background.start(self._follow(), "following the registry")
         self._background.start(self._warm(), "warming adapters")
+        self._background.start(self._try_again(), "trying broken adapters again")
         try:
             while True:
                 await self._background.guard(self.sync(), "reading the registry")
@@ -359,12 +372,34 @@ class Registry:
                     self._residency.prefetch(record), f"warming {record.name}"
                 )
 
+    async def _try_again(self) -> None:
+        """Whatever could not be used may have been mended, and nobody need ask for it first."""
+        while True:
+            await asyncio.sleep(self._interval_s)
+            for each in self._unserved():
+                await self._background.guard(self._prefetch(each), f"trying {each.name} again")
+
+    async def _prefetch(self, unserved: Unserved) -> None:
+        with suppress(ServiceError):  # it is in the log, and stays unserved
+            record = self.resolve(AdapterRef(unserved.name, unserved.alias))
+            await self._residency.prefetch(record)
+
+    def _unserved(self) -> list[Unserved]:
+        broken = self._residency.broken
+        return [
+            Unserved(name, alias, version, broken[digest])
+            for name, record in (self._live.items() if broken else ())
+            for alias, version in record.aliases.items()
+            if (digest := record.select(alias).digest) in broken
+        ]
+
     def _measure(self) -> None:
         self._metrics.registry_state(
             len(self._live),
             self.staleness_s,
             is_degraded=self._is_degraded,
             held=len(self._held),
+            unserved=len(self._unserved()),
             tenant=self._catalog.tenant,
         )
 

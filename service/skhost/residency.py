@@ -255,6 +255,11 @@ class Residency:
     def _kept(self) -> Mapping[str, int]:
         return {digest: size for kept in self._kept_by.values() for digest, size in kept.items()}
 
+    @property
+    def broken(self) -> Mapping[str, str]:
+        """What could not be used when it was last read, and why, by digest."""
+        return {digest: known.error.message for digest, known in self._broken.items()}
+
     def tier(self, digest: str) -> Tier:
         """Where the adapter is now."""
         if digest in self._device:
@@ -339,6 +344,7 @@ class Residency:
             result = "failed"
             try:
                 await self._place(record, await self._read(record))
+                self._broken.pop(record.digest, None)
                 result = "ok"
             except BaseMismatch as error:
                 raise BaseIncompatible(f"adapter {record.name!r}: {error}") from error
@@ -406,23 +412,18 @@ class Residency:
 
     def _check_known_broken(self, digest: str) -> None:
         known = self._broken.get(digest)
-        if known is None:
-            return
-        if known.until <= time.monotonic():
-            del self._broken[digest]
-            return
-        # a new one each time: a raised exception gathers tracebacks
-        raise AdapterUnusable(known.error.message, details=known.error.details)
+        if known is not None and known.until > time.monotonic():
+            # a new one each time: a raised exception gathers tracebacks
+            raise AdapterUnusable(known.error.message, details=known.error.details)
 
     def _remember_broken(self, record: VersionRecord, error: Exception) -> AdapterUnusable:
-        now = time.monotonic()
         unusable = AdapterUnusable(
             f"adapter {record.name!r} version {record.version} cannot be used: {error}",
             details={"digest": record.digest, "reason": type(error).__name__},
         )
         log.error("%s", unusable.message)
-        self._broken = {d: known for d, known in self._broken.items() if known.until > now}
-        self._broken[record.digest] = _Broken(unusable, now + self._budgets.broken_ttl_s)
+        until = time.monotonic() + self._budgets.broken_ttl_s
+        self._broken[record.digest] = _Broken(unusable, until)
         return unusable
 
     def _describe(self, digest: str, tier: Tier, item: Shelved[Adapter]) -> Resident:

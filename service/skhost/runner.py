@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
@@ -127,3 +128,17 @@ def _set_threads(threads: int | None) -> None:
     # The number belongs to the calling thread: elsewhere it would not reach the forward.
     if threads is not None:
         torch.set_num_threads(threads)
+        torch.get_num_threads()  # takes it up, before another thread changes what is handed on
+        elsewhere = threading.Thread(target=compute_alone)
+        elsewhere.start()
+        elsewhere.join()
+
+
+def compute_alone() -> None:
+    """Have this thread, and those that begin to compute from now on, do so without helpers.
+
+    torch hands on to other threads the number that was set last, in whichever thread; each then
+    has helpers of its own. Of more helpers than processors, idle ones included, OpenMP has all
+    sleep where they wait for each other, some hundred times a forward, which costs a third of it.
+    """
+    torch.set_num_threads(1)

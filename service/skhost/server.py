@@ -5,19 +5,23 @@ refused without an answer. Here the listener stays open while accepted work fini
 arrives meanwhile is answered 503 with `Retry-After`.
 """
 
+import gc
 import logging
 import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from skhost.drain import Drain
-from skhost.services import Services
+
+if TYPE_CHECKING:  # the supervisor listens, too, and has no use for torch
+    from skhost.services import Services
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,7 @@ BACKLOG = 2048
 CLOSED = "closed"  # in a request's state: what is to be `set` when its connection is closed
 LINGER_S = 1.0  # after the drain, for what was sent on connections that are open
 SWITCH_S = 0.0005  # the device's thread takes the interpreter at every operation, and may not wait
+YOUNG_OBJECTS = 10_000  # between collections: those of some tens of requests
 STREAM_GRACE_S = 3  # after the drain: event streams that a client keeps open are cut
 
 
@@ -74,6 +79,7 @@ class DrainingServer(uvicorn.Server):
         self._drain = drain
         self._look_for_failure = failure
         self._give_up = give_up
+        self._thresholds = gc.get_threshold()
         self._deaf_since: float | None = None  # monotonic: when it stopped listening
         self.failure: str | None = None  # why it ended
 
@@ -85,6 +91,22 @@ class DrainingServer(uvicorn.Server):
         else:
             log.info("draining: %d requests are being answered", self._drain.active)
             self._drain.begin()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, whose objects the garbage collector need not look through again.
+
+        There are half a million, and nothing else is done while it does.
+        """
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS, *self._thresholds[1:])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop the application, and leave the collector as it was."""
+        gc.set_threshold(*self._thresholds)
+        gc.unfreeze()
+        await super().shutdown(sockets)
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: whether to stop."""
@@ -135,9 +157,14 @@ def bind(host: str, port: int) -> socket.socket:
 
 def url_of(listener: socket.socket) -> str:
     """The URL at which a listener is reached from this machine."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    host, port = address_of(listener)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def address_of(listener: socket.socket) -> tuple[str, int]:
+    """Host and port at which a listener is reached from this machine."""
+    host, port = listener.getsockname()[:2]
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port
 
 
 def build_server(app: FastAPI, drain: Drain) -> DrainingServer:
@@ -162,8 +189,11 @@ def serve(app: FastAPI, listener: socket.socket) -> None:
         CannotStart: the application did not start.
         DeviceFailed: it cannot go on; a thread may be left that will never end.
     """
+    from skhost.runner import compute_alone
+
     server = build_server(app, app.state.drain)
     sys.setswitchinterval(SWITCH_S)
+    compute_alone()  # before a thread of this process loads the base
     try:
         server.run(sockets=[listener])
     except SystemExit as error:  # uvicorn's way to say that the start failed

@@ -45,7 +45,7 @@ class Services:
             raise Draining("the server is shutting down")
 
     def degradations(self) -> list[str]:
-        """What is wrong but does not keep known adapters from answering; names none."""
+        """What is wrong although the server is ready; names no adapter."""
         views = [registry.stats() for registry in self.engine.registries.all.values()]
         found = []
         if any(view.is_degraded for view in views):
@@ -55,6 +55,11 @@ class Services:
             found.append(
                 f"{held} aliases stay at an earlier version because the wanted one cannot serve; "
                 "/info says which"
+            )
+        if unserved := sum(len(view.unserved) for view in views):
+            found.append(
+                f"{unserved} aliases point at a version that cannot be used, so requests for them "
+                "fail; /info says which"
             )
         return found
 

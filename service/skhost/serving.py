@@ -1,10 +1,10 @@
 """The serving parts, put together and taken down in the right order."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import torch
 from redis.asyncio import Redis
 
 from skhost import processors
@@ -76,8 +76,10 @@ async def serving(
 
 
 def default_threads() -> int:
-    """Threads of a forward: torch's own number, but no more than the container's processors."""
-    return min(torch.get_num_threads(), processors.available())
+    """Threads of a forward: the container's processors, or fewer where OMP_NUM_THREADS says so."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    available = processors.available()
+    return min(int(given), available) if given.isdecimal() else available
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from skhost.exits import NOT_AGAIN, TRY_LATER
+from skhost.server import address_of
 from skhost.settings import PREFIX, Settings
+from skhost.watch import until_silent
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +27,7 @@ FIRST_PAUSE_S = 0.5  # before a child that died is started again; doubles with e
 MAX_PAUSE_S = 30.0
 STEADY_S = 30.0  # a child that lived so long starts again with the first pause
 MAX_QUICK_DEATHS = 5  # of a child that never became steady, by its own fault: then all stops
+SILENT = 2.0  # times the bound of a stuck device, after which a server that answers nothing goes
 KILL_MARGIN_S = 10.0  # beyond the drain's time, before a child is killed
 
 _PR_SET_PDEATHSIG = 1
@@ -41,6 +44,7 @@ class Child:
     name: str
     arguments: tuple[str, ...]  # of `python -m skhost`
     pass_fds: tuple[int, ...] = ()
+    address: tuple[str, int] | None = None  # where it has to answer
 
 
 class Supervisor:
@@ -64,7 +68,7 @@ class Supervisor:
             loop.add_signal_handler(sig, self._on_signal)
         fd = self._listener.fileno()
         children = (
-            Child("server", ("serve", "--fd", str(fd)), (fd,)),
+            Child("server", ("serve", "--fd", str(fd)), (fd,), address_of(self._listener)),
             Child("worker", ("worker",)),
         )
         try:
@@ -130,12 +134,24 @@ class Supervisor:
         log.info("started the %s, process %d", child.name, process.pid)
         ended = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(self._stopping.wait())
+        silent = asyncio.create_task(self._until_silent(child))
         try:
-            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            return ended.result() if ended.done() else await self._stop(child, process, ended)
+            await asyncio.wait({ended, stopped, silent}, return_when=asyncio.FIRST_COMPLETED)
+            if stopped.done() and not ended.done():
+                return await self._stop(child, process, ended)
+            if not ended.done():
+                process.kill()
+            return await ended
         finally:
             stopped.cancel()
+            silent.cancel()
             del self._running[child.name]
+
+    async def _until_silent(self, child: Child) -> None:
+        if child.address is None:
+            await asyncio.Event().wait()
+        else:
+            await until_silent(*child.address, SILENT * self._settings.stuck_after_s)
 
     async def _stop(
         self, child: Child, process: asyncio.subprocess.Process, ended: "asyncio.Task[int]"

@@ -4,17 +4,21 @@ A request's span begins with it. Its stages are timed anyway and become spans wh
 nothing on the way knows of traces.
 """
 
+import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from skhost import __version__
-from skhost.answers import Stage
 from skhost.errors import ServiceError
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
+
+    from skhost.answers import Stage
 
 PATH = "/v1/traces"
 CLOSE_WITHIN_S = 3.0
@@ -30,6 +34,41 @@ class TracesUnavailable(ServiceError):
             "an OTLP endpoint is set, but what sends traces is not installed: "
             "pip install 'skhost[otel]', or unset SKHOST_OTLP_ENDPOINT"
         )
+
+
+@asynccontextmanager
+async def tracing(endpoint: str | None) -> AsyncIterator["Traces | None"]:
+    """Traces for a collector, which has all of them at the end; None where there is no endpoint.
+
+    Raises:
+        TracesUnavailable: the packages of the extra `otel` are not there.
+    """
+    if endpoint is None:
+        yield None
+        return
+    traces = Traces(endpoint)
+    try:
+        yield traces
+    finally:
+        await asyncio.to_thread(traces.close)
+
+
+def check_installed(endpoint: str | None) -> None:
+    """Return if traces can be sent there, or nobody wants them to be; loads nothing that sends.
+
+    Raises:
+        TracesUnavailable: the packages of the extra `otel` are not there.
+    """
+    if endpoint is not None and not _is_installed():
+        raise TracesUnavailable
+
+
+def _is_installed() -> bool:
+    names = ("opentelemetry", "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
+    try:
+        return all(find_spec(name) is not None for name in names)
+    except ModuleNotFoundError:  # of a parent
+        return False
 
 
 class Traces:
@@ -59,7 +98,7 @@ class Traces:
         )
         exporter = OTLPSpanExporter(endpoint=endpoint.rstrip("/").removesuffix(PATH) + PATH)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
-        self._tracer = self._provider.get_tracer("skhost", __version__)
+        self.tracer: Tracer = self._provider.get_tracer("skhost", __version__)
 
     def begin(self, headers: Mapping[str, str]) -> "RequestSpan":
         """A request came; its `traceparent`, where it has one, says what it is a part of."""
@@ -67,9 +106,8 @@ class Traces:
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         parent = TraceContextTextMapPropagator().extract(headers)
-        return RequestSpan(
-            self._tracer, self._tracer.start_span("request", parent, kind=SpanKind.SERVER)
-        )
+        span = self.tracer.start_span("request", parent, kind=SpanKind.SERVER)
+        return RequestSpan(self.tracer, span)
 
     def close(self) -> None:
         """Send what is left, as far as the collector takes it in `CLOSE_WITHIN_S`."""
@@ -90,6 +128,16 @@ class RequestSpan:
         """As `traceparent` and collectors spell it."""
         return f"{self._span.get_span_context().trace_id:032x}"
 
+    @property
+    def traceparent(self) -> str:
+        """For whatever goes on from this request."""
+        from opentelemetry.trace import set_span_in_context
+        from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+        carrier: dict[str, str] = {}
+        TraceContextTextMapPropagator().inject(carrier, set_span_in_context(self._span))
+        return carrier["traceparent"]
+
     def end(
         self,
         method: str,
@@ -97,7 +145,7 @@ class RequestSpan:
         status: int,
         error: str | None,
         about: Mapping[str, object],
-        stages: Sequence[Stage],
+        stages: Sequence["Stage"],
     ) -> None:
         """The request was answered.
 
@@ -122,7 +170,7 @@ class RequestSpan:
             self._add(stages)
         span.end()
 
-    def _add(self, stages: Sequence[Stage]) -> None:
+    def _add(self, stages: Sequence["Stage"]) -> None:
         from opentelemetry.trace import set_span_in_context
 
         within = set_span_in_context(self._span)

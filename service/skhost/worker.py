@@ -32,6 +32,7 @@ from skhost.jobs.queue import WORKER_TTL_S as RQ_WORKER_TTL_S
 from skhost.jobs.sweep import clear_folders, sweep
 from skhost.keys import WORKER_TTL_S, CommonKeys, Keys, tenant_of_queue
 from skhost.settings import Settings
+from skhost.tracing import check_installed
 from skhost.valkey import EmbeddedValkey
 
 log = logging.getLogger(__name__)
@@ -143,7 +144,9 @@ def run_worker(settings: Settings, *, program: tuple[str, ...] = PROGRAM) -> Non
 
     Raises:
         RegistryUnavailable: the embedded registry does not start.
+        TracesUnavailable: traces are wanted, and what sends them is not installed.
     """
+    check_installed(settings.otlp_endpoint)
     if settings.redis_url is not None:
         _work(settings, settings.redis_url, program)
         return

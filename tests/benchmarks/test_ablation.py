@@ -1,13 +1,11 @@
 """The ablation by its command: variants are trained as they say, and told beside the default."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running_benchmark import run_benchmark
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"positive": ("good", "great"), "negative": ("bad", "awful")}
 
 
@@ -22,20 +20,20 @@ def test_a_variant_stands_beside_the_default(tmp_path: Path, tiny_bert_folder: P
         ]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     figures = tmp_path / "figures.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "ablation.py"), "--json", str(figures)]
-    where = ["--data", str(folder.parent), "--cache", str(tmp_path / "cache")]
-    runs = ["--base", str(tiny_bert_folder), "--only", "trec", "--few", "--epochs", "1"]
+    places = ("--data", folder.parent, "--cache", tmp_path / "cache", "--json", figures)
+    runs = ("--base", tiny_bert_folder, "--only", "trec", "--tuned", "--few", "--epochs", "1")
     variants = ["--variants", "", "low rank 8", "AdamW, rate 0.03", "no warm start"]
-    done = subprocess.run(
-        [*command, *where, *runs, *variants], capture_output=True, text=True, check=False
-    )
+    done = run_benchmark("ablation", *places, *runs, "--confirm", "1", *variants)
     assert (done.returncode, done.stderr) == (0, "")
-    default, *others = json.loads(figures.read_text())
+    default, *others = rows = json.loads(figures.read_text())
     assert (default["variant"], default["to default"]) == ("default", 0)
     assert [row["variant"] for row in others] == variants[2:]
     for row in others:
         distance = row["trec"] - default["trec"]
         assert row["to default"] == pytest.approx(distance, abs=0.11)  # of rounded scores
     outcomes = [json.loads(file.read_text()) for file in (tmp_path / "cache").iterdir()]
+    confirmed = {each["run"]["variant"] for each in outcomes if each["run"]["seed"]}
+    best = max(rows, key=lambda row: row["trec"])["variant"]
+    assert confirmed == ({"", best} if best != "default" else set())
     sizes = {each["run"]["variant"]: each["trainable"] for each in outcomes}
     assert sizes["low rank 8"] != sizes[""] == sizes["AdamW, rate 0.03"]

@@ -1,19 +1,17 @@
 """The benchmark of calibration by its command, and its figures, on data small enough for a test."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import calibration
 import numpy as np
 import pytest
 from calibration import Answered
+from running_benchmark import rows_of
 
 from sktuning.calibration import Confidences, expected_calibration_error
 from sktuning.config import AdapterConfig, BaseIdentity, RiskLevel, Task
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"positive": ("good", "great"), "negative": ("bad", "awful")}
 CONFIG = AdapterConfig(
     Task.SINGLE_LABEL, ("no", "yes"), BaseIdentity("b", "d"), risk_levels=(RiskLevel(0.1, 0.9, 1),)
@@ -32,14 +30,11 @@ def test_an_adapter_is_trained_once_and_measured_again(
             for label, words in WORDS.items()
         ]
         (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    command = [sys.executable, str(ROOT / "benchmarks" / "calibration.py"), "--data", str(tmp_path)]
-    options = ["--only", "moods", "--base", str(tiny_bert_folder), "--rows", "50"]
-    found = []
-    for name in ("first", "second"):
-        places = ["--adapters", str(tmp_path / "adapters"), "--json", str(tmp_path / name)]
-        subprocess.run([*command, *options, *places], check=True, capture_output=True)
-        found.append(json.loads((tmp_path / name).read_text()))
-    first, second = found
+    options = ("--only", "moods", "--base", tiny_bert_folder, "--rows", "50")
+    places = ("--data", tmp_path, "--adapters", tmp_path / "adapters")
+    first, second = (
+        rows_of("calibration", tmp_path / name, *options, *places) for name in ("first", "second")
+    )
     assert first == second
     assert (tmp_path / "adapters" / "moods-50").is_dir()
     row, mean = first

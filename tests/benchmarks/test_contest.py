@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from contest import document, plan, rates, search, table, verdict
+from contest import ablation, document, plan, rates, search, table, verdict
 from contest.cache import Cache
 from contest.children import RunFailed, fill
 from contest.loop import plan_epochs
@@ -174,7 +174,7 @@ def test_the_page_keeps_what_people_wrote(tmp_path: Path) -> None:
     assert "| low rank 8 | -10.0 | 80.0 |" in page.read_text()
 
 
-def test_methods_are_compared_where_both_were_run() -> None:
+def test_methods_are_compared_by_the_seeds_that_both_have() -> None:
     prefix, lora = (replace(RUN, method=method) for method in (rates.PREFIX, rates.LORA))
     elsewhere = [replace(run, dataset="sst2") for run in (RUN, prefix)]
     outcomes = [
@@ -184,11 +184,11 @@ def test_methods_are_compared_where_both_were_run() -> None:
     ]
     to_prefix, to_lora = verdict.as_rows(outcomes)
     assert (to_prefix["against"], to_prefix["points"], to_prefix["ahead"]) == (
-        *("PREFIX_TUNING", -0.5),
+        *("PREFIX_TUNING", -1.5),
         "1 of 2",
     )
     assert (to_prefix["worst"], to_prefix["where"].split(",")[0]) == (-3.0, "sst2")
-    assert (to_lora["points"], to_lora["ahead"]) == (-1.0, "0 of 1")
+    assert (to_lora["points"], to_lora["ahead"]) == (-3.0, "0 of 1")
 
 
 def test_times_are_compared_to_the_first_point_as_good_as_the_rivals_last() -> None:
@@ -206,3 +206,31 @@ def test_times_are_compared_to_the_first_point_as_good_as_the_rivals_last() -> N
 
 def test_a_run_survives_json() -> None:
     assert Outcome.from_json(json.dumps(json.loads(outcome().to_json()))) == outcome()
+
+
+def test_the_default_stands_beside_what_the_held_out_rows_prefer() -> None:
+    slow, few = replace(RUN, variant="rate 0.015"), replace(RUN, variant="x", rows=None, shots=16)
+    outcomes = [
+        outcome(RUN, 0.90, (0.5, 0.7)),
+        outcome(slow, 0.88, (0.5, 0.8)),
+        outcome(replace(RUN, variant="rate 0.06"), 0.99, (0.5, 0.6)),
+        outcome(few, 0.99, (0.5, 0.99)),
+    ]
+    planned = list(ablation.Ablation().confirming(outcomes))
+    assert planned == [replace(run, seed=seed) for run in (RUN, slow) for seed in (1, 2)]
+    more = [
+        *(outcome(replace(RUN, seed=1), 0.94, (0.5, 0.95)), outcome(replace(slow, seed=1), 0.98)),
+        outcome(replace(RUN, seed=2), 0.10, (0.5, 0.1)),  # the other one's is still missing
+    ]
+    (row,) = ablation.tuned_rows([*outcomes, *more])
+    assert row == {
+        "dataset": RUN.dataset,
+        "variants": 3,
+        "best of held-out rows": "rate 0.015",
+        "seeds": 2,
+        "default": 92.0,
+        "its test": 93.0,
+        "default less it": -1.0,
+    }
+    assert ablation.as_rows([*outcomes, *more])[1]["to default"] == 10.0  # by the seed of all
+    assert list(ablation.Ablation().confirming([outcome(RUN)])) == []

@@ -1,10 +1,12 @@
 """What the fault matrix injects really happens, and what it counts is what was seen."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from faulty import clock
 from faulty.load import Outcome, Tally, Truth
 from faulty.memory import overwrite
 from faulty.proxy import way_to
@@ -19,6 +21,15 @@ kept = bytearray(bytes(range(256)) * 2)
 print("ready", flush=True)
 sys.stdin.readline()
 print(kept[0], flush=True)
+"""
+
+
+CLOCK_READER = """
+import sys, time
+wall, monotonic = time.time(), time.monotonic()
+print("ready", flush=True)
+sys.stdin.readline()
+print(time.time() - wall, time.monotonic() - monotonic)
 """
 
 
@@ -70,3 +81,19 @@ def test_a_way_that_is_cut_swallows_and_then_passes_on(tmp_path: Path) -> None:
             with way.cut(), near, pytest.raises(NoAnswer):
                 near.get("a")
             assert far.get("a") == b"1"
+
+
+@pytest.mark.skipif(not clock.is_possible(), reason="needs a C compiler")
+def test_a_clock_moves_in_a_program_that_runs(tmp_path: Path) -> None:
+    environment = {**os.environ, **clock.environment(tmp_path)}
+    command = [sys.executable, "-c", CLOCK_READER]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+        clock.move(tmp_path / "clock", -3600)
+        out, _ = reader.communicate("\n")
+    passed, of_monotonic = map(float, out.split())
+    assert passed == pytest.approx(of_monotonic - 3600, abs=1)
+    assert 0 <= of_monotonic < 60

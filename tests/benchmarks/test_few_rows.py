@@ -9,8 +9,8 @@ import few_rows
 import pytest
 from few.methods import LOGISTIC, SETFIT, SETFIT_UNDERSAMPLED, SK_PREFIX
 from few.run import Outcome, Run
+from running_benchmark import run_benchmark
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"positive": ("good", "great"), "negative": ("bad", "awful")}
 
 
@@ -29,12 +29,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def few(data: Path, base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "few_rows.py"), "--data", str(data)]
-    small = ["--only", "moods", "--shots", "4", "--seeds", "2", "--base", str(base)]
-    cache = ["--cache", str(data / "cache"), "--json", str(data / "figures.json")]
-    return subprocess.run(
-        [*command, *small, *cache, *arguments], capture_output=True, text=True, check=False
-    )
+    small = ("--only", "moods", "--shots", "4", "--seeds", "2", "--base", base)
+    places = ("--data", data, "--cache", data / "cache", "--json", data / "figures.json")
+    return run_benchmark("few_rows", *small, *places, *arguments)
 
 
 def test_runs_are_done_once_and_again_when_asked(data: Path, tiny_bert_folder: Path) -> None:

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from running_benchmark import run_benchmark
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"positive": ("good", "great"), "negative": ("bad", "awful")}
 
 
@@ -28,13 +27,10 @@ def data(tmp_path: Path) -> Path:
 
 
 def method(data: Path, base: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "benchmarks" / "method.py"), "--data", str(data)]
-    options = ["--cache", str(data / "cache"), "--bases", str(base), "--untuned"]
-    small = ["--rows", "40", "--epochs", "1", "--seeds", "1"]
-    one = ["--methods", "prefix-tuning", "--only", "trec"]
-    return subprocess.run(
-        [*command, *options, *small, *one, *arguments], capture_output=True, text=True, check=False
-    )
+    options = ("--data", data, "--cache", data / "cache", "--bases", base, "--untuned")
+    small = ("--rows", "40", "--epochs", "1", "--seeds", "1")
+    one = ("--methods", "prefix-tuning", "--only", "trec")
+    return run_benchmark("method", *options, *small, *one, *arguments)
 
 
 def test_a_run_is_done_once_and_reported_from_the_cache(data: Path, tiny_bert_folder: Path) -> None:

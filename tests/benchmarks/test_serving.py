@@ -1,14 +1,11 @@
 """The serving benchmark, by its command, on data small enough for a test."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
+from running_benchmark import rows_of, run_benchmark
 
 
 def test_every_rung_is_measured_and_the_page_written(
@@ -17,13 +14,10 @@ def test_every_rung_is_measured_and_the_page_written(
     (tmp_path / "moods").mkdir()
     lines = [json.dumps({"text": "the text is good " * (1 + i % 5)}) for i in range(60)]
     (tmp_path / "moods" / "train.jsonl").write_text("\n".join(lines))
-    figures, page = tmp_path / "figures.json", tmp_path / "page.md"
-    command = [sys.executable, str(ROOT / "benchmarks" / "serving.py"), "--data", str(tmp_path)]
-    small = ["--only", "moods", "--base", str(tiny_bert_folder), "--tokens", "64"]
-    few = ["--counts", "1", "2", "64", "--repeats", "3", "--dtypes", "float32"]
-    written = ["--json", str(figures), "--markdown", str(page)]
-    subprocess.run([*command, *small, *few, *written], check=True, capture_output=True)
-    rows = json.loads(figures.read_text())
+    page = tmp_path / "page.md"
+    places = ("--data", tmp_path, "--only", "moods", "--base", tiny_bert_folder, "--markdown", page)
+    small = ("--tokens", "64", "--repeats", "3", "--dtypes", "float32", "--counts", "1", "2", "64")
+    rows = rows_of("serving", tmp_path / "figures.json", *places, *small)
     rungs = {row["rung"] for row in rows}
     assert rungs == {"ceiling", "torch's linear", "base", "engine", "profile"}
     engine = [(r["pattern"], r["adapters"]) for r in rows if r["rung"] == "engine"]
@@ -47,9 +41,8 @@ def test_every_rung_is_measured_and_the_page_written(
 def test_a_dataset_that_is_too_small_is_named(tiny_bert_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "few").mkdir()
     (tmp_path / "few" / "train.jsonl").write_text(json.dumps({"text": "one"}))
-    command = [sys.executable, str(ROOT / "benchmarks" / "serving.py"), "--data", str(tmp_path)]
-    options = ["--only", "few", "--base", str(tiny_bert_folder), "--counts", "1"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    options = ("--only", "few", "--base", tiny_bert_folder, "--counts", "1")
+    done = run_benchmark("serving", "--data", tmp_path, *options)
     assert done.returncode
     assert "few has not 5 batches of 1024 tokens" in done.stderr
 
@@ -65,17 +58,12 @@ def _texts(folder: Path, name: str) -> None:
 
 def _measured(data: Path, base: Path, *options: str) -> list[dict[str, Any]]:
     """The rows of a small run of these rungs, on a server with eight adapters."""
-    figures, page = data / "figures.json", data / "page.md"
-    command = [sys.executable, str(ROOT / "benchmarks" / "serving.py"), "--data", str(data)]
-    small = ["--only", "moods", "--base", str(base), "--tokens", "64", "--dtypes", "float32"]
-    few = ["--served", "8", "--seconds", "0.3", "--repeats", "2", "--overload-s", "0.5"]
-    written = ["--json", str(figures), "--markdown", str(page)]
-    done = subprocess.run(
-        [*command, *small, *few, *written, *options], capture_output=True, text=True, check=False
-    )
-    assert not done.returncode, done.stderr
+    page = data / "page.md"
+    places = ("--data", data, "--only", "moods", "--base", base, "--markdown", page)
+    small = ("--tokens", "64", "--dtypes", "float32", "--served", "8", "--repeats", "2")
+    short = ("--seconds", "0.3", "--overload-s", "0.5")
+    rows = rows_of("serving", data / "figures.json", *places, *small, *short, *options)
     assert "adapters, float32 |" in page.read_text()
-    rows: list[dict[str, Any]] = json.loads(figures.read_text())
     return rows
 
 

@@ -254,6 +254,9 @@ def test_the_server_asks_for_keys(render: Render, defaults: Manifests) -> None:
     monitor = render("--set", "auth.existingSecret=mine", *with_metrics).get("ServiceMonitor")
     (endpoint,) = monitor["spec"]["endpoints"]
     assert endpoint["authorization"] == {"credentials": {"name": "mine", "key": "admin-key"}}
+    own = ("--set", "auth.existingSecret=mine,serviceMonitor.existingSecret=narrow", *with_metrics)
+    (endpoint,) = render(*own).get("ServiceMonitor")["spec"]["endpoints"]
+    assert endpoint["authorization"] == {"credentials": {"name": "narrow", "key": "metrics-key"}}
 
 
 def test_no_keys_is_a_choice(render: Render) -> None:

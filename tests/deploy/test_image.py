@@ -92,6 +92,21 @@ def test_the_image_installs_the_pinned_versions_of_all_that_the_project_needs() 
     assert "PIP_CONSTRAINT=/build/constraints.txt" in DOCKERFILE
 
 
+def test_the_image_takes_its_wheels_by_the_hashes_of_the_pinned_versions() -> None:
+    lines = (ROOT / "constraints.txt").read_text().lower().splitlines()
+    pinned = {re.sub("[_.](?=.*==)", "-", line) for line in lines}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    parts = {"skhost": project["dependencies"], **project["optional-dependencies"]}
+    without_hash = {"torch", "seqeval"}
+    for part, requirements in parts.items():
+        text = (ROOT / "deploy" / "image" / "locked" / f"{part}.txt").read_text()
+        pins = re.findall(r"^(([\w.-]+)==\S+) \\\n +--hash=sha256:[0-9a-f]{64}", text, re.MULTILINE)
+        assert {pin for pin, _ in pins} <= pinned
+        asked = {re.match(r"[\w-]+", line)[0] for line in requirements}  # type: ignore[index]
+        assert asked - without_hash <= {name for _, name in pins}
+    assert "--require-hashes" in DOCKERFILE
+
+
 def test_the_image_holds_a_list_of_its_packages_made_of_what_is_installed() -> None:
     made = next(rest for word, rest in instructions() if word == "RUN" and "cyclonedx-py" in rest)
     assert "/opt/skhost/bin/python" in made.split()

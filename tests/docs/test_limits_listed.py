@@ -10,6 +10,7 @@ from skhost.archive import ArchiveLimits
 from skhost.settings import PREFIX, Settings
 from skhost.uploads import ReadLimits
 from skhost.uploads.footer import MAX_FOOTER_BYTES
+from skhost.uploads.parquet import CHAR_BYTES, FREE_VALUES, VALUE_BYTES, VALUES_A_BYTE
 from sktuning.config import MAX_VIRTUAL_TOKENS
 from sktuning.document import MAX_DEPTH
 from sktuning.header import MAX_DIMS, MAX_HEADER_BYTES, MAX_TENSORS
@@ -27,6 +28,12 @@ FIXED = {
     "characters a label": _READ.max_label_chars,
     "depth of JSON in an upload": _READ.max_depth,
     "Parquet's footer, bytes": MAX_FOOTER_BYTES,
+    "values a column chunk of Parquet": _READ.max_bytes // VALUE_BYTES,
+    f"values a column chunk of Parquet with more than {FREE_VALUES:,}, a byte of the file": (
+        VALUES_A_BYTE
+    ),
+    "values a list in Parquet": _READ.max_text_chars,
+    "a value in Parquet, bytes": CHAR_BYTES * _READ.max_line_chars,
     "parts of a form": MAX_PARTS,
     "a form's field, bytes": MAX_FIELD_BYTES,
     "an archive unpacked, bytes": _ARCHIVE.expanded_bytes,

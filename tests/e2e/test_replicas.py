@@ -1,23 +1,17 @@
 """Servers and workers as separate processes that share one registry and one store in S3."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from fleet import ROWS, SERVE, WORK, line_of, start
 from live_server import wait_until
+from running_benchmark import rows_of
 
 from skhost.client import Client
 from skhost.valkey import EmbeddedValkey
 
-ROOT = Path(__file__).resolve().parents[2]
 START_WITHIN_S = 200.0
-ROWS = "".join(
-    json.dumps({"text": f"{word} {thing}", "label": label}) + "\n"
-    for thing in ("film", "book", "meal", "hotel", "phone", "train", "song", "room", "shop", "tea")
-    for word, label in (("a wonderful", "good"), ("a terrible", "bad"))
-)
 
 
 @pytest.mark.timeout(600)
@@ -25,19 +19,9 @@ def test_all_serve_what_one_promotes_and_who_was_cut_off_catches_up(
     tiny_bert_folder: Path, tmp_path: Path, s3_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKHOST_BASE", str(tiny_bert_folder))
+    small = ("--replicas", "3", "--promotions", "20", "--cuts", "2")
     figures = tmp_path / "figures.json"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "benchmarks" / "replicas.py")),
-            *("--replicas", "3", "--promotions", "20", "--cuts", "2"),
-            *("--store", f"{s3_url}/replicas", "--json", str(figures)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    (row,) = json.loads(figures.read_text())
+    (row,) = rows_of("replicas", figures, *small, "--store", f"{s3_url}/replicas")
     assert (row["replicas"], row["promotions"], row["times_cut_off"]) == (3, 20, 2)
     assert (row["failed_requests"], row["went_back"]) == (0, 0)
     assert row["requests"] >= 20 * (3 + 3)
@@ -80,23 +64,6 @@ def test_what_any_worker_trains_every_server_serves(
                 assert each.stdout is not None
                 each.stdout.close()
         assert codes == [0, 0, 0, 0]
-
-
-SERVE = ("serve", "--json", "--port", "0")
-WORK = ("worker",)
-
-
-def start(data_dir: Path, *arguments: str) -> subprocess.Popen[str]:
-    """A process of the service with a data folder of its own, as on a host of its own."""
-    command = [sys.executable, "-m", "skhost", *arguments, "--data-dir", str(data_dir)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def line_of(process: subprocess.Popen[str]) -> str:
-    """The first line that it writes."""
-    assert process.stdout is not None
-    with process.stdout as lines:
-        return lines.readline()
 
 
 def served_by(client: Client) -> set[str]:

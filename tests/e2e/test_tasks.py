@@ -1,14 +1,12 @@
 """The benchmark on datasets, by its command, on data and a base small enough for a test."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running_benchmark import rows_of, run_benchmark
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = {"positive": ("good", "great"), "negative": ("bad", "awful")}
 
 
@@ -54,19 +52,8 @@ def test_datasets_go_through_http_and_come_out_as_a_table(
 ) -> None:
     for kind in ("pair", "tokens"):
         write(tmp_path / "data" / kind, kind)
-    figures = tmp_path / "figures.json"
-    done = subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "benchmarks" / "tasks.py")),
-            *("--data", str(tmp_path / "data"), "--json", str(figures)),
-            *("--base", str(tiny_bert_folder)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    pair, tokens = json.loads(figures.read_text())
+    options = ("--data", tmp_path / "data", "--base", tiny_bert_folder)
+    pair, tokens = rows_of("tasks", tmp_path / "figures.json", *options)
     assert (pair["dataset"], pair["metric"]) == ("pair", "accuracy")
     assert (tokens["dataset"], tokens["metric"]) == ("tokens", "entity_f1")
     for row in (pair, tokens):
@@ -78,15 +65,7 @@ def test_datasets_go_through_http_and_come_out_as_a_table(
 
 
 def test_a_dataset_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, str(ROOT / "benchmarks" / "tasks.py")),
-            *("--data", str(tmp_path), "--only", "poems"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_benchmark("tasks", "--data", tmp_path, "--only", "poems")
     assert done.returncode == 2
     assert "no test.jsonl" in done.stderr
     assert "Traceback" not in done.stderr

@@ -77,6 +77,24 @@ def test_whatever_dies_is_started_again(tmp_path: Path, tiny_bert_folder: Path) 
         wait_until(lambda: again in up.log.read_text(), 30)  # it answers before this is logged
 
 
+@pytest.mark.timeout(300)
+def test_a_server_that_hangs_is_replaced(tmp_path: Path, tiny_bert_folder: Path) -> None:
+    with (
+        skhost_up(tmp_path / "data", base=str(tiny_bert_folder), stuck_after_s="4") as up,
+        Client(up.url) as client,
+    ):
+        victim = up.child("serve")
+        assert victim is not None
+        assert client.is_ready()
+        victim.suspend()
+        wait_until(lambda: up.child("serve") not in (None, victim), 60)
+        assert client.info()["versions"]  # who asked meanwhile waited, and was not refused
+        log = up.log.read_text()
+        assert "the server has answered nothing for 8 s" in log
+        assert "the server ended (signal SIGKILL); starting it again" in log
+        assert up.stop() == 0
+
+
 @pytest.mark.timeout(200)
 def test_ctrl_c_stops_everything_and_leaves_no_process(
     tmp_path: Path, tiny_bert_folder: Path

@@ -71,6 +71,20 @@ async def test_a_batch_is_formed_late_while_less_than_a_whole_one_waits() -> Non
     assert runs.batches == [[1], [2], [3, 4]]
 
 
+async def test_the_next_batch_is_handed_over_before_those_of_the_last_go_on() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs) as batcher:
+        first, second = work(1), work(2)
+        batcher.submit([first])
+        await runs.handed_over(1)
+        batcher.submit([second])
+        runs.let_through()
+        await first.future
+        assert runs.num_handed_over == 2
+        runs.let_through()
+        assert await answers([second]) == [4]
+
+
 async def test_no_more_than_one_batch_is_handed_over_ahead() -> None:
     runs = Doubling(is_open=False)
     async with serving(runs, Limits(max_batch_tokens=1)) as batcher:
@@ -134,6 +148,21 @@ async def test_a_request_is_admitted_whole_or_not_at_all() -> None:
         assert refused.value.retry_after_s == 1.0  # nothing is known of the rate yet
         assert batcher.num_waiting == 3
         assert dropped(batcher, "overloaded") == 1
+        runs.let_through(2)
+        assert await answers([running, *waiting]) == [0, 2, 4, 6]
+
+
+async def test_a_full_queue_is_known_before_the_costs_are() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_waiting_items=4)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        batcher.submit(waiting := [work(1), work(2), work(3)])
+        batcher.check_items(1)
+        with pytest.raises(Overloaded, match="3 texts with 3 tokens are waiting"):
+            batcher.check_items(2)
+        assert dropped(batcher, "overloaded") == 1
+        batcher.check_items(5)  # never fits: whoever submits them is told so
         runs.let_through(2)
         assert await answers([running, *waiting]) == [0, 2, 4, 6]
 

@@ -112,12 +112,13 @@ def test_residency_is_told_by_tier(metrics: Metrics) -> None:
 
 
 def test_the_registry_s_state_is_told(metrics: Metrics) -> None:
-    metrics.registry_state(12, 3.5, is_degraded=True, held=1)
+    metrics.registry_state(12, 3.5, is_degraded=True, held=1, unserved=2)
     assert value(metrics, "skhost_registry_adapters") == 12
     assert value(metrics, "skhost_registry_staleness_seconds") == 3.5
     assert value(metrics, "skhost_registry_degraded") == 1
     assert value(metrics, "skhost_registry_held_aliases") == 1
-    metrics.registry_state(12, 0.0, is_degraded=False, held=0)
+    assert value(metrics, "skhost_registry_unserved_aliases") == 2
+    metrics.registry_state(12, 0.0, is_degraded=False, held=0, unserved=0)
     assert value(metrics, "skhost_registry_degraded") == 0
 
 
@@ -204,6 +205,7 @@ skhost_registry_adapters 10
 skhost_registry_staleness_seconds 1.5
 skhost_registry_degraded 1
 skhost_registry_held_aliases 11
+skhost_registry_unserved_aliases 22
 skhost_jobs{state="queued"} 12
 skhost_oldest_queued_job_seconds 13
 skhost_job_heartbeat_age_seconds 14
@@ -240,7 +242,7 @@ def everything(metrics: Metrics) -> None:
     metrics.resident("device", 7, 700)
     metrics.kept(8)
     metrics.budgets({"device": 1000}, capacity=9)
-    metrics.registry_state(10, 1.5, is_degraded=True, held=11)
+    metrics.registry_state(10, 1.5, is_degraded=True, held=11, unserved=22)
     metrics.jobs(JobCensus({"queued": 12}, 13.0, 14.0, 15.0), ["queued"])
     metrics.workers(16, 17, 18.0)
     metrics.follow(Drain(30.0, active=19, began_at=monotonic()))

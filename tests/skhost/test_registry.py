@@ -15,6 +15,7 @@ from skhost.catalog import Catalog
 from skhost.connection import connect
 from skhost.errors import (
     AdapterNotFound,
+    AdapterUnusable,
     AliasNotFound,
     RegistryUnavailable,
     VersionNotFound,
@@ -251,6 +252,43 @@ async def test_a_held_alias_is_tried_again(
         await replica.registry.sync()
         await until(lambda: replica.resolve("a") == 2)
         assert replica.registry.stats().held == ()
+
+
+async def test_an_alias_without_any_version_to_serve_is_told_until_it_is_mended(
+    redis_client: Redis, tiny_bert: FrozenBase, tmp_path: Path
+) -> None:
+    async with replica_of(
+        redis_client, tiny_bert, tmp_path, interval_s=0.02, broken_ttl_s=0.0
+    ) as replica:
+        await replica.publish("whole", seed=1)
+        broken = await replica.publish(seed=2)
+        manifest = replica.store.path(broken.digest) / "manifest.json"
+        content = manifest.read_bytes()
+        replica.break_artifact(broken)
+        async with running(replica.registry):
+            await until(lambda: replica.registry.stats().unserved != ())
+            [unserved] = replica.registry.stats().unserved
+            assert (unserved.name, unserved.alias, unserved.version) == ("a", "prod", 1)
+            assert "cannot be used" in unserved.reason
+            await until(lambda: replica.value("skhost_registry_unserved_aliases") == 1)
+            assert replica.registry.stats().held == ()
+            manifest.write_bytes(content)
+            await until(lambda: replica.registry.stats().unserved == ())
+            assert replica.residency.tier(broken.digest) is Tier.DEVICE
+            await until(lambda: replica.value("skhost_registry_unserved_aliases") == 0)
+
+
+async def test_a_broken_version_that_is_retired_is_not_told_any_more(replica: Replica) -> None:
+    broken = await replica.publish(seed=1)
+    replica.break_artifact(broken)
+    await replica.registry.sync()
+    with pytest.raises(AdapterUnusable):
+        await replica.residency.prefetch(broken)
+    assert len(replica.registry.stats().unserved) == 1
+    await replica.catalog.retire("a")
+    await replica.registry.sync()
+    assert replica.registry.stats().unserved == ()
+    assert replica.residency.stats().broken == 0
 
 
 async def test_a_slow_load_does_not_undo_a_later_rollback(replica: Replica) -> None:

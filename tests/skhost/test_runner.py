@@ -95,8 +95,9 @@ async def test_it_knows_how_long_it_has_been_busy(runner: Runner) -> None:
 
 async def test_work_that_nobody_waits_for_any_more_still_counts(runner: Runner) -> None:
     go_on = threading.Event()
+    await runner.call(lambda: 1)  # its thread runs
     held = asyncio.create_task(runner.call(go_on.wait, 10))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
     held.cancel()
     with pytest.raises(asyncio.CancelledError):
         await held
@@ -119,6 +120,14 @@ async def test_a_thread_that_cannot_work_is_lost(classifier: Classifier) -> None
     with pytest.raises(NotReady, match="started again"):
         await runner.call(lambda: 1)
     assert "its thread has ended" in (runner.lost or "")
+    await runner.close()
+
+
+async def test_only_the_device_s_thread_has_helpers(classifier: Classifier) -> None:
+    runner = Runner(classifier, threads=3)
+    assert await runner.call(torch.get_num_threads) == 3
+    assert await asyncio.to_thread(torch.get_num_threads) == 1
+    assert await runner.call(torch.get_num_threads) == 3
     await runner.close()
 
 

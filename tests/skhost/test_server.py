@@ -1,5 +1,6 @@
 """A server whose device fails ends by itself, and says so."""
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -43,3 +44,17 @@ def test_livez_tells_of_a_device_that_is_lost_and_the_server_ends(
         assert "somebody took it" in answer.json()["error"]["message"]
         wait_until(live.loop.is_closed, 60)
         assert live.server.failure == "the device is lost: somebody took it"
+
+
+def test_the_collector_passes_over_what_a_server_is_made_of(
+    tiny_bert_folder: Path, tmp_path: Path
+) -> None:
+    thresholds = (700, 10, 10)
+    gc.set_threshold(*thresholds)  # of servers that ran at once, the last to end left its own
+    gc.unfreeze()
+    before = gc.get_freeze_count()
+    with live_server(Settings(data_dir=tmp_path, base=str(tiny_bert_folder))):
+        wait_until(lambda: gc.get_freeze_count() > 10 * len(gc.get_objects()), 30)
+        assert gc.get_threshold() > thresholds
+    assert gc.get_freeze_count() == before
+    assert gc.get_threshold() == thresholds

@@ -75,6 +75,20 @@ def test_a_second_put_changes_nothing(store: ArtifactStore, url: str, made: Path
     assert len(before) == 6  # nothing aside is left
 
 
+def test_what_is_kept_is_stored_again_where_it_is_gone(store: ArtifactStore, made: Path) -> None:
+    digest = write_artifact(made)
+    before = time.time()
+    store.put(made, digest)
+    store.delete(digest)
+    assert store.stored_at(digest) is None
+    store.keep(made, digest)
+    store.keep(made, digest)
+    assert contents(store.get(digest)) == contents(made)
+    stored_at = store.stored_at(digest)
+    assert stored_at is not None
+    assert before - 2 < stored_at < time.time() + 2  # a bucket counts whole seconds
+
+
 def test_a_local_store_hands_out_its_own_folder(tmp_path: Path, made: Path) -> None:
     store = ArtifactStore(f"file://{tmp_path}/store", "acme", tmp_path / "cache")
     digest = write_artifact(made)

@@ -168,10 +168,11 @@ def test_without_an_endpoint_nothing_that_sends_is_loaded(tmp_path: Path) -> Non
     """The SDK's metrics may be: the Redis client imports them where they are installed."""
     code = (
         "import asyncio, sys; from pathlib import Path; from skhost.app import create_app;"
-        "from skhost.settings import Settings; import skhost.app as app;"
+        "from skhost.settings import Settings; from skhost.tracing import tracing;"
+        "import skhost.jobs.run;"
         f"settings = Settings(data_dir=Path({str(tmp_path)!r}));"
         "made = create_app(settings);"
-        "exec('async def use():\\n async with app._tracing(settings) as t: assert t is None');"
+        "exec('async def use():\\n async with tracing(None) as t: assert t is None');"
         "asyncio.run(use());"
         "sys.exit(str(sorted(n for n in sys.modules if n.startswith(("
         "'opentelemetry.exporter', 'opentelemetry.proto', 'opentelemetry.sdk.trace')))))"

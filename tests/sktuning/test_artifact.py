@@ -191,7 +191,7 @@ def test_any_adapter_survives_the_round_trip(
 def _made_of(adapter: Adapter, row: golden.GoldenRow) -> TrainedAdapter:
     return TrainedAdapter(
         adapter, {"accuracy": 1.0}, "accuracy", 1.0, golden.Golden("float32", (row,)), {},
-        TrainingConfig(), dict.fromkeys(adapter.config.labels, 1), 1, 1, 0, 1, 0.1, (),
+        TrainingConfig(), dict.fromkeys(adapter.config.labels, 1), 1, 1, 0, 1, 1, 0.1, (),
     )  # fmt: skip
 
 

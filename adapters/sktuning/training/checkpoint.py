@@ -23,20 +23,37 @@ class Position:
 
     Attributes:
         step: optimiser steps done.
-        best_score, best_step: of the best evaluation so far.
-        stale: evaluations since then.
+        start_score: of the fitted head alone, before the first step.
+        best_score: of the best evaluation after a step.
+        stale: evaluations since that one.
+        kept_step: the step whose state is kept.
         seconds: computed so far, over all attempts.
         history: the evaluations.
         fingerprint: of data and settings; a checkpoint of another training is not resumed.
     """
 
     step: int = 0
+    start_score: float | None = None
     best_score: float | None = None
-    best_step: int = 0
     stale: int = 0
+    kept_step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     fingerprint: str = ""
+
+    def take(self, score: float) -> bool:
+        """Count an evaluation; whether its state is better than the one kept so far.
+
+        The state before the first step is kept only while nothing trained is as good.
+        """
+        if self.step == 0:
+            self.start_score = score
+            return True
+        if self.best_score is not None and score <= self.best_score:
+            self.stale += 1
+            return False
+        self.best_score, self.stale = score, 0
+        return self.start_score is None or score >= self.start_score
 
 
 def save_checkpoint(directory: Path, position: Position, tensors: Mapping[str, Tensor]) -> None:

@@ -67,3 +67,8 @@ def own_device(device: str) -> str:
     """The device of this process, where `auto` or `cuda` stand for one of several."""
     state = PartialState(cpu=choose_device(device).type == "cpu")
     return str(state.device) if device in ("auto", "cuda") else device
+
+
+def leave() -> None:
+    """End this process's part in what several trained: its threads must not outlive that."""
+    PartialState().destroy_process_group()

@@ -25,7 +25,7 @@ class Progress:
         rows_per_s: over the steps since the training (or its resumption) began.
         eta_s: seconds left at that rate.
         metrics: of the held-out rows, when they were just evaluated.
-        is_best: whether those metrics are the best so far.
+        is_best: whether the state that they are of is kept as the best so far.
     """
 
     phase: Phase
@@ -60,8 +60,9 @@ class TrainedAdapter:
         label_counts: training rows (tokens: words) a label.
         num_train, num_held_out: rows.
         num_truncated: training rows that were cut to the length limit.
-        num_steps: optimiser steps run; the state of the best evaluation is kept, or of the last one
-            where the held-out rows are too few to tell.
+        num_steps: optimiser steps run.
+        kept_step: the step whose state this is: the one of the best evaluation, 0 being the head
+            fitted to the untrained prompt; or the last where held-out rows are too few to tell.
         seconds: of computing, over all attempts.
         history: the evaluations, in order.
         class_weights: what the loss of rows was multiplied by, a label; empty: nothing.
@@ -79,6 +80,7 @@ class TrainedAdapter:
     num_held_out: int
     num_truncated: int
     num_steps: int
+    kept_step: int
     seconds: float
     history: tuple[Mapping[str, float], ...]
     class_weights: Mapping[str, float] = field(default_factory=dict)

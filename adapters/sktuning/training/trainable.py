@@ -11,17 +11,30 @@ from sktuning.heads import Head
 from sktuning.methods import make_encoder
 from sktuning.semantics import Semantics
 from sktuning.tokens import EncodedRow
+from sktuning.training.prototypes import closeness
 from sktuning.training.warmstart import FittedHead, fold
 
 
 class Trainable(nn.Module):
-    """Rows to logits through the frozen base; the base itself is not among the parameters."""
+    """Rows to logits through the frozen base; the base itself is not among the parameters.
+
+    Args:
+        has_prototypes: these answer while it is trained, and the head is only ever fitted.
+    """
 
     l2: Tensor
     mean: Tensor
     deviation: Tensor
+    prototypes: Tensor
 
-    def __init__(self, classifier: Classifier, semantics: Semantics, config: AdapterConfig) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        semantics: Semantics,
+        config: AdapterConfig,
+        *,
+        has_prototypes: bool = False,
+    ) -> None:
         super().__init__()
         base = classifier.base
         torch.manual_seed(config.seed)
@@ -33,12 +46,20 @@ class Trainable(nn.Module):
         self.register_buffer("deviation", torch.ones(size, device=base.device))
         # the penalty that suited the warm-started head goes on holding it
         self.register_buffer("l2", torch.zeros((), device=base.device))
+        self.register_buffer(
+            "prototypes", torch.zeros(config.num_outputs, size, device=base.device)
+        )
+        self._has_prototypes = has_prototypes
+        self.head.requires_grad_(not has_prototypes)
         self._classifier = classifier
         self._config = config
 
     def forward(self, rows: Sequence[EncodedRow], keep: Tensor | None = None) -> Tensor:
-        """Logits (R, C), or (known words, C); `keep` scales the features (dropout)."""
-        features = (self.pooled(rows) - self.mean) / self.deviation
+        """Logits (R, C), or (known words, C); `keep` scales the head's features (dropout)."""
+        pooled = self.pooled(rows)
+        if self._has_prototypes:
+            return closeness(pooled, self.prototypes)
+        features = (pooled - self.mean) / self.deviation
         logits: Tensor = self.head(features if keep is None else features * keep)
         return logits
 

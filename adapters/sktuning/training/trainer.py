@@ -16,7 +16,7 @@ from sktuning import evaluate, golden, wording
 from sktuning.adapter import Adapter
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
-from sktuning.config import AdapterConfig, AdapterSpec, Pooling
+from sktuning.config import AdapterConfig, AdapterSpec, Pooling, Transform
 from sktuning.data import Dataset
 from sktuning.errors import TrainingCancelled
 from sktuning.methods import default_learning_rate, default_offset, default_start
@@ -27,11 +27,13 @@ from sktuning.training.objective import EncodedExample, Objective
 from sktuning.training.optimiser import Optimiser
 from sktuning.training.processes import Processes
 from sktuning.training.progress import Progress, TrainedAdapter
+from sktuning.training.prototypes import prototypes_of
 from sktuning.training.trainable import Trainable
 from sktuning.training.warmstart import fit_head
 
 WARM_START_ROWS, WARM_START_ROWS_A_LABEL = 4000, 120
-CHECKPOINT_FORMAT = 3  # raised when what is trained has other tensors: older ones start again
+FEATURE_ROWS = 64  # a forward
+CHECKPOINT_FORMAT = 5  # raised when tensors or position are others: older ones start again
 _Scored: TypeAlias = tuple[Adapter, dict[str, Any]]  # calibrated, and its metrics
 CAUSAL_PAIR_TEMPLATE = "{text}\n{text_pair}"
 
@@ -62,13 +64,21 @@ class Trainer:
         checkpoint_dir: Path | None = None,
         should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._num_epochs = spec.training.plan_epochs(len(dataset.train), len(dataset.labels))
+        num_rows, num_labels = len(dataset.train), len(dataset.labels)
+        self._has_prototypes = (
+            spec.transform is not Transform.FROZEN  # nothing moves towards them
+            and spec.training.plan_prototypes(dataset.task, num_rows, num_labels)
+        )
+        self._num_epochs = spec.training.plan_epochs(
+            num_rows, num_labels, prototypes=self._has_prototypes
+        )
         precision = choose_precision(spec.training.mixed_precision, base.device, base.hidden_size)
         self._patience = spec.training.plan_patience(len(dataset.held_out))
         self._training = replace(
             spec.training,
             epochs=self._num_epochs,
             patience=self._patience,
+            prototypes=self._has_prototypes,
             mixed_precision=precision,
             learning_rate=spec.training.learning_rate
             or default_learning_rate(spec.method, spec.transform),
@@ -89,7 +99,9 @@ class Trainer:
         self._rows = self._objective.encode(dataset.train, self._classifier.encoder, max_length)
         self._max_length = max_length
         semantics = self._classifier.semantics.get(self._config.prompt_text)
-        self._model = Trainable(self._classifier, semantics, self._config)
+        self._model = Trainable(
+            self._classifier, semantics, self._config, has_prototypes=self._has_prototypes
+        )
         accelerator = self._processes.accelerator
         self._optimiser = Optimiser(self._model, self._training, self._num_steps, accelerator)
         self._kept: dict[str, Tensor] = {}
@@ -124,10 +136,13 @@ class Trainer:
         if self._position.step == 0:
             self._stop_if_asked()
             yield self._progress("warm-start")
-            self._warm_start()
-            self._processes.align(self._model.state_dict().values())
+            began = time.monotonic()
+            self._fit_head()
+            self._position.seconds += time.monotonic() - began
         self._clock = self._counted = self._last_save = time.monotonic()
         self._first_step = self._position.step
+        if self._position.step == 0 and self._chooses:
+            yield self._evaluate()  # the fitted head alone may be the best there is
         while self._position.step < self._num_steps and not self._is_stale:
             self._stop_if_asked()
             loss = self._step()
@@ -158,6 +173,7 @@ class Trainer:
             num_held_out=len(self._dataset.held_out),
             num_truncated=sum(1 for example in self._rows if example.row.num_dropped),
             num_steps=self._position.step,
+            kept_step=self._position.kept_step,
             seconds=self._position.seconds,
             history=tuple(self._position.history),
             class_weights=self._weights,
@@ -181,40 +197,53 @@ class Trainer:
         return step * planned // self._num_steps > (step - 1) * planned // self._num_steps
 
     @property
+    def _chooses(self) -> bool:
+        return self._training.chooses_by(len(self._dataset.held_out))
+
+    @property
     def _is_stale(self) -> bool:
         return 0 < self._patience <= self._position.stale
 
     def _batch(self, step: int) -> list[EncodedExample]:
         """The rows of a step: a permutation an epoch, the same on every run of the same seed."""
         epoch, at = divmod(step, self._steps_per_epoch)
+        size = self._training.batch_size
+        return self._order(epoch)[at * size : (at + 1) * size]
+
+    def _order(self, epoch: int) -> list[EncodedExample]:
         generator = torch.Generator().manual_seed(self._training.seed * 1000 + epoch)
         order = torch.randperm(len(self._rows), generator=generator).tolist()
-        size = self._training.batch_size
-        return [self._rows[i] for i in order[at * size : (at + 1) * size]]
+        return [self._rows[i] for i in order]
 
     # the work
 
-    def _warm_start(self) -> None:
-        """Fit the head on what the base says with the semantic prompt in front, before training."""
-        began = time.monotonic()
-        generator = torch.Generator().manual_seed(self._training.seed)
-        order = torch.randperm(len(self._rows), generator=generator).tolist()
-        rows = [self._rows[i] for i in order[: warm_start_rows(len(self._config.labels))]]
+    def _fit_head(self) -> None:
+        """Fit the head on what the base says with the prompt in front as it is now."""
+        rows = self._order(0)[: warm_start_rows(len(self._config.labels))]
         rows.sort(key=lambda example: len(example.row))
-        with torch.no_grad():
-            pooled = [
-                self._model.pooled([e.row for e in rows[i : i + 64]]).cpu()
-                for i in range(0, len(rows), 64)
-            ]
         targets = self._objective.join([e.target for e in rows])
-        fitted = fit_head(
-            torch.cat(pooled), targets, self._objective.loss, self._config.num_outputs
-        )
-        self._model.set_head(fitted)
-        self._position.seconds += time.monotonic() - began
+        loss, num_outputs = self._objective.loss, self._config.num_outputs
+        self._model.set_head(fit_head(self._features(rows).cpu(), targets, loss, num_outputs))
+        self._processes.align(self._model.state_dict().values())
+
+    def _place_prototypes(self) -> None:
+        """Where the labels' texts are now; all rows, since they are few."""
+        targets = self._objective.join([e.target for e in self._rows])
+        found = prototypes_of(self._features(self._rows), targets, self._config.num_outputs)
+        self._model.prototypes.copy_(found)
+        self._processes.align([self._model.prototypes])
+
+    @torch.no_grad()
+    def _features(self, rows: Sequence[EncodedExample]) -> Tensor:
+        """What the head reads of the rows: (R, H), or (known words, H)."""
+        size = FEATURE_ROWS
+        parts = (rows[i : i + size] for i in range(0, len(rows), size))
+        return torch.cat([self._model.pooled([e.row for e in part]) for part in parts])
 
     def _step(self) -> float:
         """One optimiser step; the same whatever parts and processes its rows are shared among."""
+        if self._has_prototypes and self._position.step % self._steps_per_epoch == 0:
+            self._place_prototypes()
         batch = self._batch(self._position.step)
         count = len(self._objective.join([e.target for e in batch]))
         generator = torch.Generator().manual_seed(
@@ -253,15 +282,13 @@ class Trainer:
         return (kept / (1 - rate)).to(self._classifier.base.device)
 
     def _evaluate(self) -> Progress:
+        if self._has_prototypes and self._position.step:
+            self._fit_head()
         metrics = self._processes.from_main(self._judge)
-        score = metrics[self._metric]
         position = self._position
-        is_best = position.best_score is None or score > position.best_score
-        if is_best:
-            position.best_score, position.best_step, position.stale = score, position.step, 0
-        else:
-            position.stale += 1
-        if is_best or not self._training.chooses_by(len(self._dataset.held_out)):
+        is_best = position.take(metrics[self._metric])
+        if is_best or not self._chooses:
+            position.kept_step = position.step
             self._kept = {n: v.detach().clone() for n, v in self._model.state_dict().items()}
             self._kept_scored = self._latest if self._classifier is self._served else None
         position.history.append({"step": float(position.step), **metrics})

@@ -77,19 +77,30 @@ class Keyring:
             return self._anyone
         if given is None:
             self._check_known()
-            raise Unauthorized(f"this needs an API key; {_HOW}")
+            raise _needed()
         token = parse_token(given)
         record = None if token is None else await self._find(token.id)
         kept = _NOBODY if record is None else record.hash
         is_its = token is not None and is_same(token.hash, kept)
         if record is None or not is_its:
             self._check_known()
-            raise Unauthorized(
-                f"this API key is none of this server's; {_HOW}", reason="unknown_key"
-            )
-        if (state := record.state()) is not KeyState.ACTIVE:
-            raise Unauthorized(f"API key {record.id} is {state}; {_HOW}", reason=f"{state}_key")
+            raise _unknown()
+        _check_active(record)
         return Caller(record.tenant, record.scopes, record.id, record.quotas)
+
+    def recheck(self, caller: Caller) -> None:
+        """Return if somebody who was let in may stay; asks nobody.
+
+        Raises:
+            Unauthorized: the key has ended since, or there are keys now and this one had none.
+        """
+        if caller.key_id is None:
+            if not self.is_open:
+                raise _needed()
+        elif (record := self._known(caller.key_id)) is None:
+            raise _unknown()
+        else:
+            _check_active(record)
 
     async def look(self) -> None:
         """Read the keys if they have changed.
@@ -146,6 +157,19 @@ class Keyring:
                 "the API keys have not been read yet: the registry does not answer",
                 retry_after_s=CHECK_EVERY_S,
             )
+
+
+def _needed() -> Unauthorized:
+    return Unauthorized(f"this needs an API key; {_HOW}")
+
+
+def _unknown() -> Unauthorized:
+    return Unauthorized(f"this API key is none of this server's; {_HOW}", reason="unknown_key")
+
+
+def _check_active(record: KeyRecord) -> None:
+    if (state := record.state()) is not KeyState.ACTIVE:
+        raise Unauthorized(f"API key {record.id} is {state}; {_HOW}", reason=f"{state}_key")
 
 
 def _tell(before: Granted | None, now: Granted) -> None:

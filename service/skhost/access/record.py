@@ -18,7 +18,11 @@ class Scope(StrEnum):
 
     CLASSIFY = "classify"
     TRAIN = "train"
+    METRICS = "metrics"  # scrape them, and nothing else
     ADMIN = "admin"
+
+
+USERS: Final = (Scope.CLASSIFY, Scope.TRAIN)  # who work with adapters
 
 
 class KeyState(StrEnum):
@@ -121,9 +125,8 @@ class Caller:
         return self.key_id or "anyone"
 
     def may(self, scopes: Iterable[Scope]) -> bool:
-        """Whether it has one of these scopes; none asked for: whoever has a key."""
-        asked = frozenset(scopes)
-        return not asked or Scope.ADMIN in self.scopes or bool(asked & self.scopes)
+        """Whether it has one of these scopes."""
+        return Scope.ADMIN in self.scopes or not self.scopes.isdisjoint(scopes)
 
 
 @dataclass(frozen=True, slots=True)

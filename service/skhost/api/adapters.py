@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Response
 from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
-from skhost.api.deps import Needs, OnlyQuery, WorkspaceDep
+from skhost.api.deps import Needs, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import (
     AdapterBody,
@@ -16,25 +16,25 @@ from skhost.api.schemas import (
     RollbackRequest,
     VersionList,
 )
+from skhost.api.strict import StrictRoute
 from skhost.errors import (
     AdapterNotFound,
     AdapterUnusable,
     AliasNotFound,
     BaseIncompatible,
     Conflict,
-    PayloadTooLarge,
     RegistryUnavailable,
     VersionNotFound,
 )
 from skhost.names import parse_ref
 from skhost.records import AdapterRecord
 
-router = APIRouter(tags=["adapters"])
+router = APIRouter(tags=["adapters"], route_class=StrictRoute)
 
 Limit = Annotated[int, Query(ge=1, le=500)]
 _MOVES = errors(
     *(AdapterNotFound, VersionNotFound, AliasNotFound, Conflict, BaseIncompatible),
-    *(AdapterUnusable, RegistryUnavailable, PayloadTooLarge),
+    *(AdapterUnusable, RegistryUnavailable),
 )
 
 
@@ -42,7 +42,7 @@ _MOVES = errors(
     "/adapters",
     response_model=AdapterPage,
     responses=errors(RegistryUnavailable),
-    dependencies=[Depends(Needs()), Depends(OnlyQuery("cursor", "limit"))],
+    dependencies=[Depends(Needs())],
 )
 async def list_adapters(
     workspace: WorkspaceDep, cursor: str | None = None, limit: Limit = 100

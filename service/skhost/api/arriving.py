@@ -1,28 +1,36 @@
 """A body that is read while its answer is written."""
 
 import asyncio
+from collections.abc import Callable
 
 from starlette.types import Receive
 
 from skhost.drain import Drain
-from skhost.errors import DeadlineExceeded, Draining, ServiceError
+from skhost.errors import DeadlineExceeded, Draining, ServiceError, Unauthorized
 
-LOOK_EVERY_S = 0.2  # whether the server drains, while the client is silent
+LOOK_EVERY_S = 0.2  # whether more may be read, while the client is silent
 
 
 class Arriving:
     """The pieces of a request's body, at most one of them ahead of whoever reads.
 
     Args:
+        recheck: raises Unauthorized once the caller may not stay; asks nobody.
         idle_s: how long a client may be silent.
         closed: set when the connection is closed.
     """
 
     def __init__(
-        self, receive: Receive, drain: Drain, idle_s: float, closed: asyncio.Event
+        self,
+        receive: Receive,
+        drain: Drain,
+        recheck: Callable[[], None],
+        idle_s: float,
+        closed: asyncio.Event,
     ) -> None:
         self._receive = receive
         self._drain = drain
+        self._recheck = recheck
         self._idle_s = idle_s
         self._closed = closed
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue(1)
@@ -52,9 +60,13 @@ class Arriving:
 
     def stopped(self) -> ServiceError | None:
         """Why no more work is begun, where that is so."""
-        if not self._drain.is_draining:
-            return None
-        return Draining("the server is shutting down; send the lines without an answer again")
+        if self._drain.is_draining:
+            return Draining("the server is shutting down; send the lines without an answer again")
+        try:
+            self._recheck()
+        except Unauthorized as error:
+            return error
+        return None
 
     async def _pump(self) -> None:
         """Returns on the client's departure; behind a piece that nobody takes it is not seen."""

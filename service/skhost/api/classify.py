@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from skhost.access.record import Scope
 from skhost.api.answer import JsonAnswer
 from skhost.api.departure import unless_client_leaves
-from skhost.api.deps import CallerDep, Needs, OnlyQuery, ServicesDep
+from skhost.api.deps import Needs, caller_in, services_in
 from skhost.api.documented import errors
 from skhost.api.inputs import (
     PriorityQuery,
@@ -18,6 +18,7 @@ from skhost.api.inputs import (
     schedule_of,
 )
 from skhost.api.schemas import ClassifyAnswer, ClassifyRequest, FanOutAnswer
+from skhost.api.strict import StrictRoute
 from skhost.errors import (
     AdapterNotFound,
     AdapterQuarantined,
@@ -27,14 +28,13 @@ from skhost.errors import (
     DeadlineExceeded,
     InvalidRequest,
     Overloaded,
-    PayloadTooLarge,
     RegistryUnavailable,
     StoreUnavailable,
     VersionNotFound,
 )
 from skhost.schedule import Priority
 
-router = APIRouter(tags=["classify"])
+router = APIRouter(tags=["classify"], route_class=StrictRoute)
 
 AdapterQuery = Annotated[
     str,
@@ -51,26 +51,22 @@ AdapterQuery = Annotated[
     "/classify",
     response_model=ClassifyAnswer | FanOutAnswer,
     responses=errors(
-        *(AdapterNotFound, VersionNotFound, AliasNotFound, PayloadTooLarge),
+        *(AdapterNotFound, VersionNotFound, AliasNotFound),
         *(BaseIncompatible, AdapterUnusable, AdapterQuarantined, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
-    dependencies=[
-        Depends(Needs(Scope.CLASSIFY)),
-        Depends(OnlyQuery("adapter", "priority", "timeout_s")),
-    ],
+    dependencies=[Depends(Needs(Scope.CLASSIFY))],
 )
 async def classify(
     request: Request,
     body: ClassifyRequest,
-    services: ServicesDep,
-    caller: CallerDep,
     adapter: AdapterQuery,
     priority: PriorityQuery = Priority.INTERACTIVE,
     timeout_s: TimeoutQuery = None,
 ) -> JsonAnswer:
     """Classify texts with one adapter, or with several at once."""
-    refs = refs_of(adapter, services.settings, caller.tenant)
+    services = services_in(request)
+    refs = refs_of(adapter, services.settings, caller_in(request).tenant)
     batch = batch_of(body, services.settings)
     schedule = schedule_of(priority, timeout_s, services.settings)
     answers = await unless_client_leaves(

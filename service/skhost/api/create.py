@@ -5,20 +5,21 @@ from fastapi.responses import JSONResponse
 
 from skhost.access.record import Scope
 from skhost.api.audited import note
-from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
+from skhost.api.deps import Needs, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import CreateRequest, Version
-from skhost.errors import Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable
+from skhost.api.strict import StrictRoute
+from skhost.errors import Conflict, RegistryUnavailable, StoreUnavailable
 
-router = APIRouter(tags=["adapters"])
+router = APIRouter(tags=["adapters"], route_class=StrictRoute)
 
 
 @router.post(
     "/adapters",
     status_code=201,
     response_model=Version,
-    responses=errors(Conflict, PayloadTooLarge, RegistryUnavailable, StoreUnavailable),
-    dependencies=[Depends(Needs(Scope.TRAIN, action="adapter.create")), Depends(OnlyQuery())],
+    responses=errors(Conflict, RegistryUnavailable, StoreUnavailable),
+    dependencies=[Depends(Needs(Scope.TRAIN, action="adapter.create"))],
 )
 async def create(
     request: Request, body: CreateRequest, services: ServicesDep, workspace: WorkspaceDep

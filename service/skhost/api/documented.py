@@ -7,23 +7,26 @@ from skhost.errors import (
     Draining,
     Forbidden,
     InvalidRequest,
+    PayloadTooLarge,
     RateLimited,
     ServiceError,
     Unauthorized,
 )
 
-_GENERAL = (Unauthorized, Forbidden, RateLimited, InvalidRequest, Draining)
+GUARDED = (Unauthorized, Forbidden, RateLimited)  # what any caller may be told
 
 
 def errors(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
     """`responses=` for a route that may answer with these errors, and with the general ones."""
-    return only(
-        *dict.fromkeys((*kinds, Unauthorized, Forbidden, RateLimited, InvalidRequest, Draining))
-    )
+    return only(*dict.fromkeys((*kinds, *GUARDED, InvalidRequest, Draining)))
 
 
 def only(*kinds: type[ServiceError]) -> dict[int | str, dict[str, Any]]:
-    """`responses=` for a route that takes nothing and answers while draining."""
+    """`responses=` for a route that takes nothing and answers while draining.
+
+    Any request may have a body, and one that is too large.
+    """
+    kinds = tuple(dict.fromkeys((*kinds, PayloadTooLarge)))
     by_status: dict[int, list[type[ServiceError]]] = {}
     for kind in kinds:
         by_status.setdefault(kind.status, []).append(kind)

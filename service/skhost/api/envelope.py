@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
+import random
 import re
 import time
-import uuid
 from contextlib import suppress
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -109,6 +109,11 @@ async def _read_away(receive: Receive) -> None:
                 is_whole = not message.get("more_body", False)
 
 
+def _new_id() -> str:
+    """Unlike others; asking the system for it would hand the interpreter to another thread."""
+    return f"{random.getrandbits(128):032x}"
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -119,7 +124,7 @@ class _Exchange:
         self._send = send
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        self.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        self.request_id = given if _REQUEST_ID.fullmatch(given) else _new_id()
         state = scope.setdefault("state", {})
         state["request_id"] = self.request_id
         self._stages: list[Stage] = state.setdefault("stages", [])
@@ -128,6 +133,7 @@ class _Exchange:
         self._span: RequestSpan | None = None
         if traces is not None and not self.is_quiet:
             self._span = traces.begin(headers)
+        state["span"] = self._span
 
     @property
     def is_quiet(self) -> bool:

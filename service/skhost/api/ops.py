@@ -8,8 +8,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from skhost.access.record import Scope
 from skhost.api.deps import Needs, ServicesDep, WorkspaceDep
-from skhost.api.documented import only
-from skhost.errors import Draining, Forbidden, NotReady, RegistryUnavailable, Unauthorized
+from skhost.api.documented import GUARDED, only
+from skhost.errors import Draining, NotReady, RegistryUnavailable
 from skhost.workspaces import Workspace
 
 router = APIRouter(tags=["operations"])
@@ -32,8 +32,8 @@ async def readyz(services: ServicesDep) -> dict[str, Any]:
 
     The forward's result is compared with what it was at the start, at most once a second.
 
-    `degraded` lists what does not stand in the way of known adapters: a registry that does not
-    answer, or that there are aliases whose new version cannot serve here.
+    `degraded` lists what is wrong with single adapters, or does not stand in the way of known ones:
+    a registry that does not answer, and that there are aliases whose version cannot serve here.
     """
     services.check_not_draining()
     await services.engine.ready()
@@ -45,9 +45,9 @@ async def readyz(services: ServicesDep) -> dict[str, Any]:
     response_class=Response,
     responses={
         200: {"content": {"text/plain": {}}, "description": "Prometheus text format."},
-        **only(Unauthorized, Forbidden),
+        **only(*GUARDED),
     },
-    dependencies=[Depends(Needs(Scope.ADMIN, is_operators=True))],
+    dependencies=[Depends(Needs(Scope.METRICS, is_operators=True))],
 )
 async def metrics(services: ServicesDep) -> Response:
     """Metrics for Prometheus."""
@@ -55,7 +55,7 @@ async def metrics(services: ServicesDep) -> Response:
     return Response(text, media_type=CONTENT_TYPE_LATEST)
 
 
-@router.get("/info", responses=only(Unauthorized), dependencies=[Depends(Needs())])
+@router.get("/info", responses=only(*GUARDED), dependencies=[Depends(Needs())])
 async def info(services: ServicesDep, workspace: WorkspaceDep) -> dict[str, Any]:
     """What this server is: base, limits, capacity, what is resident, versions."""
     return {

@@ -12,17 +12,19 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from skhost.access.record import Caller
 from skhost.access.record import Scope as AccessScope
 from skhost.answers import AdapterAnswer, ClassifyOptions, Stage, Timings
 from skhost.api.answer import encoded
 from skhost.api.arriving import Arriving
 from skhost.api.departure import unless_left
-from skhost.api.deps import CallerDep, Needs, OnlyQuery, ServicesDep
+from skhost.api.deps import CallerDep, Needs, ServicesDep
 from skhost.api.documented import errors
 from skhost.api.errors import translate
 from skhost.api.inputs import PriorityQuery, TimeoutQuery, schedule_of
 from skhost.api.rows import Row, RowPart, Rows
 from skhost.api.schemas import ClassifyRequest, ClassifyRow
+from skhost.api.strict import StrictRoute
 from skhost.engine import Pinned
 from skhost.errors import (
     AdapterNotFound,
@@ -45,7 +47,7 @@ from skhost.services import Services
 
 log = logging.getLogger(__name__)
 
-router = APIRouter(tags=["classify"])
+router = APIRouter(tags=["classify"], route_class=StrictRoute)
 
 MEDIA_TYPE = "application/x-ndjson"
 _INTERNAL = {
@@ -94,15 +96,7 @@ async def stream_options(
             "content": {MEDIA_TYPE: {"schema": ClassifyRow.model_json_schema()}},
         }
     },
-    dependencies=[
-        Depends(Needs(AccessScope.CLASSIFY)),
-        Depends(
-            OnlyQuery(
-                *("adapter", "top_k", "threshold", "scores", "max_risk", "truncate"),
-                *("priority", "timeout_s"),
-            )
-        ),
-    ],
+    dependencies=[Depends(Needs(AccessScope.CLASSIFY))],
 )
 async def classify_stream(
     request: Request,
@@ -132,7 +126,7 @@ async def classify_stream(
 
     schedule()  # what cannot be is refused here
     ref = replace(parse_ref(adapter), tenant=caller.tenant)
-    return _Streaming(services, request, ref, options, schedule)
+    return _Streaming(services, request, caller, ref, options, schedule)
 
 
 @dataclass(slots=True)
@@ -171,6 +165,7 @@ class _Streaming(Response):
         self,
         services: Services,
         request: Request,
+        caller: Caller,
         ref: AdapterRef,
         options: ClassifyOptions,
         schedule: Callable[[], Schedule],
@@ -179,6 +174,7 @@ class _Streaming(Response):
         del self.headers["content-length"]
         self._services = services
         self._request = request
+        self._caller = caller
         self._ref = ref
         self._options = options
         self._schedule = schedule
@@ -188,7 +184,7 @@ class _Streaming(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         services, settings = self._services, self._services.settings
         closed = scope["state"][CLOSED] = asyncio.Event()
-        body = Arriving(receive, services.drain, settings.stream_idle_s, closed)
+        body = Arriving(receive, services.drain, self._recheck, settings.stream_idle_s, closed)
         rows = Rows(body, settings)
         async with services.engine.pinned([self._ref], self._options) as pinned:
             record = pinned[0][0]
@@ -211,6 +207,7 @@ class _Streaming(Response):
         try:
             async with aclosing(self._answers(pinned, rows)) as answers:
                 async for answered in answers:
+                    self._recheck()
                     self._count.add(answered)
                     if not self._has_begun:  # a header can only tell of the first part
                         self._request.state.stages[:] = answered.timings.stages
@@ -228,6 +225,9 @@ class _Streaming(Response):
             end["error"] = ended_by
         await self._write(send, encode_line({"end": end}))
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _recheck(self) -> None:
+        self._services.keyring.recheck(self._caller)
 
     def _answers(self, pinned: Sequence[Pinned], rows: Rows) -> AsyncGenerator[_Answered, None]:
         async def answer(part: RowPart) -> _Answered:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 import anyio
@@ -12,10 +12,11 @@ from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from skhost.access.record import Scope
 from skhost.api.audited import note
-from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
+from skhost.api.deps import CallerDep, Needs, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.form import receive_form
 from skhost.api.schemas import JobBody, JobPage
+from skhost.api.strict import StrictRoute
 from skhost.api.train_form import parse_train_form, train_form_docs
 from skhost.errors import (
     JobInProgress,
@@ -23,6 +24,7 @@ from skhost.errors import (
     JobStateConflict,
     RegistryUnavailable,
     StoreUnavailable,
+    Unauthorized,
     UploadRefused,
     UploadTooLarge,
 )
@@ -30,10 +32,12 @@ from skhost.jobs import TERMINAL, Job, JobState
 from skhost.jobs.events import Event
 from skhost.records import finite
 from skhost.services import Services
+from skhost.tracing import RequestSpan
 
-router = APIRouter(tags=["train"])
+router = APIRouter(tags=["train"], route_class=StrictRoute)
 
 STREAM_GRACE_S = 2.0  # the server's own grace for open connections is a little longer
+RECHECK_EVERY_S = 1.0  # whether the caller's key still opens anything
 FILES = frozenset({"file", "held_out"})
 IdempotencyKey = Annotated[str | None, Header(max_length=200, pattern=r"^[\x21-\x7e]+$")]
 Cursor = Annotated[str | None, Query(pattern=r"^\d{1,12}(\.\d{1,12})?$", description="Of a page.")]
@@ -55,7 +59,7 @@ _EVENT_DOCS = {  # of each event
         *(RegistryUnavailable, StoreUnavailable),
     ),
     openapi_extra=train_form_docs(),
-    dependencies=[Depends(Needs(Scope.TRAIN, action="job.create")), Depends(OnlyQuery())],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="job.create"))],
 )
 async def train(
     request: Request,
@@ -68,7 +72,9 @@ async def train(
     async with receive_form(request, services.settings.data_dir / "incoming", FILES, limit) as form:
         order = parse_train_form(form)
         note(request, order.name)
-        job = await workspace.admission.submit(order, idempotency_key)
+        span: RequestSpan | None = request.state.span
+        traceparent = None if span is None else span.traceparent
+        job = await workspace.admission.submit(order, idempotency_key, traceparent)
         note(request, order.name, job=job.id)
     return JSONResponse(job_body(job), status_code=202, headers={"Location": f"/train/{job.id}"})
 
@@ -77,10 +83,7 @@ async def train(
     "/train",
     response_model=JobPage,
     responses=errors(RegistryUnavailable),
-    dependencies=[
-        Depends(Needs(Scope.TRAIN)),
-        Depends(OnlyQuery("cursor", "limit", "state", "name")),
-    ],
+    dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def list_jobs(
     workspace: WorkspaceDep,
@@ -133,7 +136,8 @@ async def resume(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
     responses={
         200: {
             "content": {"text/event-stream": {"schema": _EVENT_DOCS}},
-            "description": "Server-sent events; `data` is JSON.",
+            "description": "Server-sent events; `data` is JSON. The last is `error` (`code`, "
+            "`message`, `request_id`) where the key has ended before the job.",
         },
         **errors(JobNotFound),
     },
@@ -141,42 +145,62 @@ async def resume(job_id: str, workspace: WorkspaceDep) -> JSONResponse:
 )
 async def events(
     job_id: str,
+    request: Request,
+    caller: CallerDep,
     services: ServicesDep,
     workspace: WorkspaceDep,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> EventSourceResponse:
-    """A job's events as they happen, from the first; ends when the job has ended."""
+    """A job's events as they happen, from the first; ends when the job, or the key, has ended."""
     stream = workspace.jobs.events(job_id, last_event_id)
     # The first event is awaited here, so that an unknown job or id is still a proper error.
     first = await anext(stream, None)
     stopping = anyio.Event()  # set when the server shuts down
+    coming = _until(stopping, stream, lambda: services.keyring.recheck(caller))
     return EventSourceResponse(
-        _sse(services, first, stream, stopping),
+        _sse(request, services, first, coming),
         shutdown_event=stopping,
         shutdown_grace_period=STREAM_GRACE_S,
     )
 
 
 async def _sse(
-    services: Services, first: Event | None, stream: AsyncIterator[Event], stopping: anyio.Event
+    request: Request, services: Services, first: Event | None, coming: AsyncIterator[Event]
 ) -> AsyncIterator[ServerSentEvent]:
     with services.drain.streaming():
         if first is not None:
             yield _sent(first)
-        async for event in _until(stopping, stream):
-            yield _sent(event)
+        try:
+            async for event in coming:
+                yield _sent(event)
+        except Unauthorized as error:
+            state = request.state
+            state.error = (error.code, error.reason)
+            body = {"code": error.code, "message": error.message, "request_id": state.request_id}
+            yield ServerSentEvent(json.dumps(body, ensure_ascii=False), event="error")
 
 
-async def _until(stopping: anyio.Event, stream: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    """The stream's events; it ends early, and in order, when the server shuts down."""
+async def _until(
+    stopping: anyio.Event, stream: AsyncIterator[Event], recheck: Callable[[], None]
+) -> AsyncIterator[Event]:
+    """The stream's events; it ends early, and in order, when the server shuts down.
+
+    Raises:
+        Unauthorized: `recheck`, which is called before each event and now and then, did.
+    """
     stop = asyncio.ensure_future(stopping.wait())
     coming = asyncio.ensure_future(anext(stream, None))
     try:
-        while await asyncio.wait({coming, stop}, return_when=asyncio.FIRST_COMPLETED):
-            if not coming.done() or (event := coming.result()) is None:
-                return
-            coming = asyncio.ensure_future(anext(stream, None))
-            yield event
+        while not stop.done():
+            await asyncio.wait(
+                {coming, stop}, timeout=RECHECK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+            recheck()
+            if coming.done():
+                if (event := coming.result()) is None:
+                    return
+                coming = asyncio.ensure_future(anext(stream, None))
+                yield event
     finally:
         stop.cancel()
         coming.cancel()

@@ -7,16 +7,16 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.background import BackgroundTask
 
 from skhost.access.record import Scope
-from skhost.api.deps import Needs, OnlyQuery, ServicesDep, WorkspaceDep
+from skhost.api.deps import Needs, ServicesDep, WorkspaceDep
 from skhost.api.documented import errors
 from skhost.api.schemas import Version
+from skhost.api.strict import StrictRoute
 from skhost.errors import (
     AdapterNotFound,
     AliasNotFound,
     ArtifactRefused,
     BaseIncompatible,
     Conflict,
-    PayloadTooLarge,
     StoreUnavailable,
     VersionNotFound,
 )
@@ -25,7 +25,7 @@ from skhost.transfer import Form
 from sktuning.config import Task
 from sktuning.peft.options import ImportOptions
 
-router = APIRouter(tags=["adapters"])
+router = APIRouter(tags=["adapters"], route_class=StrictRoute)
 
 MEDIA_TYPE = "application/gzip"
 _BODY_DOCS = {
@@ -49,7 +49,7 @@ _BODY_DOCS = {
             *(Conflict, BaseIncompatible),
         ),
     },
-    dependencies=[Depends(Needs(Scope.TRAIN)), Depends(OnlyQuery("format"))],
+    dependencies=[Depends(Needs(Scope.TRAIN))],
 )
 async def export(
     ref: str,
@@ -76,12 +76,9 @@ async def export(
     "/adapters/{name}/import",
     status_code=201,
     response_model=Version,
-    responses=errors(ArtifactRefused, BaseIncompatible, PayloadTooLarge),
+    responses=errors(ArtifactRefused, BaseIncompatible),
     openapi_extra=_BODY_DOCS,
-    dependencies=[
-        Depends(Needs(Scope.TRAIN, action="adapter.import")),
-        Depends(OnlyQuery("promote", "labels", "task", "pairs")),
-    ],
+    dependencies=[Depends(Needs(Scope.TRAIN, action="adapter.import"))],
 )
 async def import_archive(
     name: str,

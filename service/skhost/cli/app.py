@@ -7,6 +7,7 @@ import typer
 
 from skhost.cli import adapters, jobs, keys, serve
 from skhost.cli.classify import classify
+from skhost.cli.clean import clean
 from skhost.cli.fit import fit
 from skhost.cli.session import AsJson, Globals, Url, write_json
 from skhost.cli.train import train
@@ -31,6 +32,7 @@ def build() -> Callable[..., Any]:
     app.command(rich_help_panel=SERVER)(serve.worker)
     app.command(rich_help_panel=SERVER)(fit)
     app.add_typer(keys.group(), name="keys", rich_help_panel=SERVER)
+    app.command(rich_help_panel=SERVER)(clean)
     app.command(rich_help_panel=CLIENT)(train)
     app.command(rich_help_panel=CLIENT)(classify)
     app.add_typer(adapters.group(), name="adapters", rich_help_panel=CLIENT)

@@ -54,7 +54,7 @@ def fit(
     """
     from skhost.uploads import read_dataset
     from sktuning.base import FrozenBase
-    from sktuning.training.processes import own_device
+    from sktuning.training.processes import leave, own_device
     from sktuning.training.trainer import Trainer
 
     options.check_files(file, held_out)
@@ -74,6 +74,7 @@ def fit(
         given = ctx.find_root().obj
         is_json = as_json or (isinstance(given, Globals) and given.as_json)
         _write(trainer, output, as_json=is_json)
+    leave()
 
 
 def _request(params: dict[str, Any]) -> "TrainRequest":

@@ -69,12 +69,14 @@ class Jobs:
         uploads: Sequence[Upload],
         *,
         idempotency_key: str | None = None,
+        traceparent: str | None = None,
     ) -> Job:
         """Queue a training of the adapter `name`; all of it is recorded, or nothing.
 
         Args:
             uploads: files that are in the store already.
             idempotency_key: the same key again gives the job that it made the first time.
+            traceparent: what the job is a part of, as W3C spells it.
 
         Raises:
             JobInProgress: the name is being trained already; `details["job_id"]` says by which.
@@ -90,6 +92,7 @@ class Jobs:
             uploads=tuple(uploads),
             created_at=now,
             queued_at=now,
+            traceparent=traceparent,
         )
         with registry_errors():
             job_id = await asyncio.to_thread(self._entrance.admit, job, idempotency_key)

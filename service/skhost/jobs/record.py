@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Self
 
-from skhost.jobs.request import TrainRequest, Upload
+from skhost.jobs.request import TrainRequest, Upload, known_fields
 
 
 class JobState(StrEnum):
@@ -99,6 +99,7 @@ class Job:
         dataset: what the upload held.
         result: "version", "digest", "metrics", "promoted" and "note" (why, or why not).
         waiting_for_worker: queued, and no worker is there to take it.
+        traceparent: of the request that made it, where that was traced.
     """
 
     id: str
@@ -125,6 +126,7 @@ class Job:
     cancel_requested: bool = False
     waiting_for_worker: bool = False
     message: str | None = None
+    traceparent: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without what concerns the queue only."""
@@ -140,9 +142,10 @@ class Job:
         values = {name: _decode(name, text) for name, text in stored.items() if name in _STORED}
         values["state"] = JobState(values["state"])
         values["request"] = TrainRequest.from_dict(values["request"])
-        values["uploads"] = tuple(Upload(**upload) for upload in values["uploads"])
+        uploads = (known_fields(Upload, upload) for upload in values["uploads"])
+        values["uploads"] = tuple(Upload(**upload) for upload in uploads)
         if values.get("error") is not None:
-            values["error"] = JobError(**values["error"])
+            values["error"] = JobError(**known_fields(JobError, values["error"]))
         return cls(**values, **extra)
 
     def to_hash(self) -> dict[str, str]:
@@ -156,7 +159,7 @@ class Job:
 
 # Kept under keys of their own, or found when the record is read.
 _APART: Final = frozenset({"fence", "dataset", "cancel_requested", "waiting_for_worker", "message"})
-_INTERNAL: Final = frozenset({"dispatch", "fence"})
+_INTERNAL: Final = frozenset({"dispatch", "fence", "traceparent"})
 _STORED: Final = frozenset(f.name for f in fields(Job)) - _APART
 _TEXT: Final = frozenset({"id", "name", "tenant", "state", "worker"})  # stored as they are
 

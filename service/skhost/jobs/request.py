@@ -91,9 +91,9 @@ class TrainRequest:
             task, columns = values.get("task"), dict(values.get("columns", {}))
             columns["ignore"] = tuple(columns.get("ignore", ()))
             parsed = {
-                **_known(cls, values),
+                **known_fields(cls, values),
                 "task": None if task is None else Task(task),
-                "columns": ColumnChoice(**_known(ColumnChoice, columns)),
+                "columns": ColumnChoice(**known_fields(ColumnChoice, columns)),
                 "spec": _parse_spec(values.get("spec", {})),
                 "gate": Gate(values.get("gate", Gate.NOT_WORSE)),
             }
@@ -110,16 +110,17 @@ def _spec_dict(spec: AdapterSpec) -> dict[str, Any]:
 
 def _parse_spec(values: Mapping[str, Any]) -> AdapterSpec:
     enums = {"method": Method, "transform": Transform, "start": Start, "pooling": Pooling}
-    parsed = _known(AdapterSpec, values)
+    parsed = known_fields(AdapterSpec, values)
     for name, enum in enums.items():
         if parsed.get(name) is not None:
             parsed[name] = enum(parsed[name])
-    training = _known(TrainingConfig, parsed.get("training", {}))
+    training = known_fields(TrainingConfig, parsed.get("training", {}))
     if "class_weight" in training:
         training["class_weight"] = ClassWeight(training["class_weight"])
     return AdapterSpec(**{**parsed, "training": TrainingConfig(**training)})
 
 
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+def known_fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are fields of a dataclass: a record may be another release's."""
     names = {f.name for f in fields(kind)}
     return {name: value for name, value in values.items() if name in names}

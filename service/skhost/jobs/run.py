@@ -26,6 +26,7 @@ from skhost.jobs.launch import die_with
 from skhost.jobs.ledger import Claim, Ledger
 from skhost.jobs.line import Line, StopReason
 from skhost.jobs.record import Job
+from skhost.jobs.traced import traced
 from skhost.keys import Keys
 from skhost.logs import configure_logging
 from skhost.settings import Settings
@@ -62,7 +63,8 @@ async def _attempt(
         attempt = Attempt(ledger, job, claim, line)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, attempt.stop, StopReason.HANDED_BACK)
-        return await attempt.run(lambda: make_work(context))
+        async with traced(settings.otlp_endpoint, job) as watched:
+            return await attempt.run(lambda: watched(make_work(context)))
 
 
 async def _claimed(ledger: Ledger, jobs: Jobs, job_id: str, claim: Claim) -> Job | None:

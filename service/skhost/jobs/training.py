@@ -104,6 +104,7 @@ class Training:
             )
         except Conflict as error:
             raise StaleClaim(error.message) from error
+        await self._on_thread(lambda: self._store.keep(self._folder / "artifact", self._digest))
         return _result(record, self._report())
 
     def clear(self) -> None:
@@ -190,6 +191,7 @@ class Training:
             "num_held_out": trained.num_held_out,
             "num_truncated": trained.num_truncated,
             "num_steps": trained.num_steps,
+            "kept_step": trained.kept_step,
             "seconds": trained.seconds,
             "artifact_bytes": sum(file.stat().st_size for file in _files(folder)),
         }

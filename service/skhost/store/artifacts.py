@@ -21,7 +21,8 @@ from sktuning.manifest import DIGEST, LIMITS, MANIFEST, Manifest, read_recorded
 
 MAX_UPLOAD_BYTES: Final = 1 << 40  # uploads were limited when they came in
 _ATTEMPTS: Final = 5
-_REF = re.compile(r"(uploads|checkpoints|rows)(/[A-Za-z0-9][A-Za-z0-9._-]{0,127})+")
+_KINDS: Final = ("uploads", "checkpoints", "rows")  # of what belongs to a job
+_REF = re.compile(rf"({'|'.join(_KINDS)})(/[A-Za-z0-9][A-Za-z0-9._-]{{0,127}})+")
 
 
 class ArtifactStore:
@@ -66,6 +67,11 @@ class ArtifactStore:
                     return
             raise StoreUnavailable(f"{digest} is written by others all the time")
 
+    def keep(self, directory: Path, digest: str) -> None:
+        """Store an artifact again if it is gone: it was there before, named by nothing, and old."""
+        if not self.exists(digest):
+            self.put(directory, digest)
+
     def get(self, digest: str) -> Path:
         """A local folder with the artifact, every file checked against the manifest. Read only.
 
@@ -99,6 +105,22 @@ class ArtifactStore:
         with store_errors("list the artifacts"):
             found = (f"sha256:{name}" for name in self._place.children("adapters/sha256"))
             return [digest for digest in found if DIGEST.fullmatch(digest)]
+
+    def refs(self) -> Sequence[str]:
+        """The references of what is kept for jobs, each job's files as one."""
+        with store_errors("list the files of jobs"):
+            refs = (f"{kind}/{name}" for kind in _KINDS for name in self._place.children(kind))
+            return [ref for ref in refs if _REF.fullmatch(ref)]
+
+    def stored_at(self, entry: str) -> float | None:
+        """Unix time at which an artifact, or what has a reference, was last written; None: never.
+
+        Args:
+            entry: a digest or a reference.
+        """
+        key = _artifact_key(entry) if DIGEST.fullmatch(entry) else _checked(entry)
+        with store_errors(f"look at {entry}"):
+            return self._place.written_at(key)
 
     def put_file(self, source: Path, ref: str) -> None:
         """Store one file under a reference made by `upload_ref`."""

@@ -56,6 +56,13 @@ class Bucket:
             return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
         return []
 
+    def written_at(self, key: str) -> float | None:
+        """When something of a file or folder was last written."""
+        with suppress(FileNotFoundError):
+            paths = self._fs.find(self._path(key))
+            return max((self._fs.modified(path).timestamp() for path in paths), default=None)
+        return None
+
     def remove(self, key: str, first: str = "") -> None:
         """Remove a file, or a folder with all in it, its file `first` before the others."""
         for path in ([f"{key}/{first}"] if first else []) + [key]:

@@ -67,6 +67,13 @@ class Folder:
             return sorted(path.name for path in (self._root / key).iterdir())
         return []
 
+    def written_at(self, key: str) -> float | None:
+        """When something of a file or folder was last written."""
+        path = self._root / key
+        with suppress(FileNotFoundError):
+            return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+        return None
+
     def remove(self, key: str, first: str = "") -> None:
         """Remove a file, or a folder at once with all in it."""
         aside = self._aside()

@@ -35,6 +35,9 @@ class Place(Protocol):
     def children(self, key: str) -> list[str]:
         """Names of the entries of a folder, sorted; none if there is no such folder."""
 
+    def written_at(self, key: str) -> float | None:
+        """Unix time at which something of a file or folder was last written; None without it."""
+
     def remove(self, key: str, first: str = "") -> None:
         """Remove a file, or a folder with all in it; nothing happens if there is none.
 

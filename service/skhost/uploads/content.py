@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; never by its name or the type it was sent as."""
+"""What a file is, by its first bytes; its name tells only what an unreadable one should be."""
 
 from enum import StrEnum
 

@@ -4,7 +4,6 @@ import codecs
 from typing import BinaryIO
 
 from skhost.uploads.excerpt import excerpt
-from skhost.uploads.problems import Findings
 
 CHUNK_BYTES = 1 << 20
 _MARKS = (  # UTF-32's little-endian mark begins with UTF-16's
@@ -20,22 +19,29 @@ _RESAVE = (
 )
 
 
-def find_encoding(file: BinaryIO, findings: Findings) -> str:
+class BadEncoding(Exception):
+    """A file that is no text, or text in an encoding that is not read."""
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.line = line
+
+
+def find_encoding(file: BinaryIO) -> str:
     """The codec's name: utf-8, utf-8-sig (with a byte-order mark) or utf-16.
 
     Raises:
-        UploadRefused: the first byte that does not fit, with its offset and line.
+        BadEncoding: the first byte that does not fit, with its offset and line.
     """
     file.seek(0)
     head = file.read(4096)
     codec = next((codec for mark, codec in _MARKS if head.startswith(mark)), "utf-8")
     if codec == "utf-32":
-        raise findings.refusal("encoding", "encoded as UTF-32; save it as UTF-8")
+        raise BadEncoding("encoded as UTF-32; save it as UTF-8")
     if codec == "utf-8" and _looks_like_utf16(head):
-        message = "looks like UTF-16 without a byte-order mark; save it as UTF-8"
-        raise findings.refusal("encoding", message)
-    _prove(file, codec, findings)
-    findings.encoding = codec
+        raise BadEncoding("looks like UTF-16 without a byte-order mark; save it as UTF-8")
+    _prove(file, codec)
     return codec
 
 
@@ -46,7 +52,7 @@ def _looks_like_utf16(head: bytes) -> bool:
     return max(odd, even) > 0.4 * half and min(odd, even) < 0.1 * half
 
 
-def _prove(file: BinaryIO, codec: str, findings: Findings) -> None:
+def _prove(file: BinaryIO, codec: str) -> None:
     decoder = codecs.getincrementaldecoder(codec)()
     file.seek(0)
     offset, line = 0, 1
@@ -58,7 +64,7 @@ def _prove(file: BinaryIO, codec: str, findings: Findings) -> None:
         except UnicodeDecodeError as error:
             line += error.object[: error.start].count(b"\n")
             at = offset - pending + error.start + _mark_bytes(error, codec, offset)
-            raise _refusal(file, codec, at, line, findings) from error
+            raise BadEncoding(_said(file, codec, at), line) from error
         if not chunk:
             return
         offset += len(chunk)
@@ -72,15 +78,13 @@ def _mark_bytes(error: UnicodeDecodeError, codec: str, offset: int) -> int:
     return len(codecs.BOM_UTF8) if has_lost_mark else 0
 
 
-def _refusal(file: BinaryIO, codec: str, at: int, line: int, findings: Findings) -> Exception:
+def _said(file: BinaryIO, codec: str, at: int) -> str:
+    if codec == "utf-16":
+        return f"broken UTF-16 at byte {at}; save it as UTF-8"
     file.seek(at)
     following = file.read(40)
-    if codec == "utf-16":
-        message = f"broken UTF-16 at byte {at}; save it as UTF-8"
-        return findings.refusal("encoding", message, where=line)
     shown = excerpt(following.split(b"\n")[0].decode("cp1252", errors="backslashreplace"), 30)
-    message = (
+    return (
         f"not UTF-8: byte 0x{following[0]:02X} at offset {at}; read as "
         f"Windows-1252 the place would be {shown}. If that is right, {_RESAVE}"
     )
-    return findings.refusal("encoding", message, where=line)

@@ -16,6 +16,7 @@ BATCH_ROWS = 512
 VALUE_BYTES = 16  # of memory that a value of a list takes at least, however little of the file
 FREE_VALUES = 1 << 20  # a column chunk may hold as many whatever the file's size
 VALUES_A_BYTE = 8  # and beyond that, of the file: the texts or words beside them take more
+CHAR_BYTES = 4  # of a character at most
 LONG_BYTES = 1 << 16  # of a value: beyond it rows become Python values one by one
 # Whatever a damaged file makes of pyarrow: names that are no UTF-8, dates that no calendar has, …
 _DAMAGE = (pa.ArrowException, OSError, ValueError, OverflowError)
@@ -105,7 +106,7 @@ class Parquet:
         limits = self._findings.limits
         if self._num_bytes > limits.max_bytes:
             raise self._too_large()
-        if longest > 4 * limits.max_line_chars:  # a character has at most four bytes
+        if longest > CHAR_BYTES * limits.max_line_chars:
             message = f"a value is longer than {limits.max_line_chars:,} characters"
             raise self._findings.refusal("value_too_long", message)
         return longest

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from skhost.uploads.content import HEAD_BYTES, Format, refused_kind, text_format
 from skhost.uploads.delimited import Delimited
-from skhost.uploads.encoding import find_encoding
+from skhost.uploads.encoding import BadEncoding, find_encoding
 from skhost.uploads.jsonarray import JsonArray
 from skhost.uploads.jsonlines import JsonLines
 from skhost.uploads.lines import read_lines
@@ -18,6 +18,7 @@ from skhost.uploads.records import Source
 
 TAIL_BYTES = 1 << 16
 _PARQUET = b"PAR1"
+_PARQUET_NAMES = (".parquet", ".pq")
 
 
 @contextmanager
@@ -42,7 +43,7 @@ def _source(file: BinaryIO, known: Set[str], findings: Findings) -> Source:
     if refused := refused_kind(head, tail):
         kind, advice = refused
         raise findings.refusal("unreadable_format", f"this is {kind}: {advice}")
-    codec = find_encoding(file, findings)
+    codec = findings.encoding = _encoding(file, findings)
     findings.format = text_format(_start(file, codec, findings))
     if findings.format == Format.JSON_LINES:
         return JsonLines(file, codec, findings)
@@ -50,6 +51,19 @@ def _source(file: BinaryIO, known: Set[str], findings: Findings) -> Source:
         findings.unit = "record"
         return JsonArray(file, codec, findings)
     return Delimited(file, codec, known, findings)
+
+
+def _encoding(file: BinaryIO, findings: Findings) -> str:
+    try:
+        return find_encoding(file)
+    except BadEncoding as error:
+        if not findings.file.lower().removesuffix(".gz").endswith(_PARQUET_NAMES):
+            raise findings.refusal("encoding", error.message, where=error.line) from error
+        message = (
+            "no Parquet file, though its name says so: it begins with other bytes, and is no text "
+            "either; is it complete?"
+        )
+        raise findings.refusal("damaged_parquet", message) from error
 
 
 def _ends(file: BinaryIO) -> tuple[bytes, bytes]:

@@ -2,23 +2,25 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
 import pytest
+from duplex import conversation
 from fastapi.routing import APIRoute
 from live_server import LiveServer, error_of, live_server, publish, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 from starlette.routing import Route
 
-from skhost.access.record import Scope
+from skhost.access.record import USERS, Scope
 from skhost.access.store import KeyStore
 from skhost.access.token import new_token
 from skhost.api.deps import Needs
 from skhost.api.guard import OPEN
+from skhost.client import ApiError, Client, parse_events
 from skhost.connection import connect
 from skhost.settings import Settings
 from skhost.valkey import EmbeddedValkey
@@ -34,11 +36,16 @@ class Ask:
 
     method: str
     template: str
-    scope: Scope | None  # None: any key will do
+    scope: Scope | None  # None: any key but one for metrics
     status: int
     path: str = ""
     kwargs: tuple[tuple[str, Any], ...] = ()
     is_operators: bool = False
+
+    @property
+    def scopes(self) -> tuple[Scope, ...]:
+        """Any of these will do, and admin."""
+        return USERS if self.scope is None else (self.scope,)
 
     def send(self, http: httpx.Client, **headers: str) -> httpx.Response:
         """Send it."""
@@ -82,8 +89,9 @@ ASKS = (
     Ask("POST", "/train/{job_id}/cancel", Scope.TRAIN, 404, f"{JOB}/cancel"),
     Ask("POST", "/train/{job_id}/resume", Scope.TRAIN, 404, f"{JOB}/resume"),
     Ask("GET", "/info", None, 200),
-    Ask("GET", "/metrics", Scope.ADMIN, 200, is_operators=True),
+    Ask("GET", "/metrics", Scope.METRICS, 200, is_operators=True),
 )  # fmt: skip
+SCRAPED = ("/info", "/metrics")  # scrapers add parameters of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +171,7 @@ def test_every_route_says_whom_it_is_for(guarded: Guarded) -> None:
         (needs,) = [d.dependency for d in route.dependencies if isinstance(d.dependency, Needs)]
         for method in route.methods:
             ask = table[method, route.path]
-            assert needs.scopes == (() if ask.scope is None else (ask.scope,))
+            assert needs.scopes == ask.scopes
             assert needs.is_operators == ask.is_operators
             seen.add((method, route.path))
     assert seen == table.keys()
@@ -182,11 +190,21 @@ def test_every_route_with_every_kind_of_caller(
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="skhost", error="invalid_token"'
     for scope in Scope:
         answer = ask.send(http, **bearer(guarded.keys[scope]))
-        if scope in (ask.scope, Scope.ADMIN) or ask.scope is None:
+        if scope in (*ask.scopes, Scope.ADMIN):
             assert answer.status_code == ask.status, answer.text
         else:
-            error_of(answer, 403, "forbidden", f"the scope {ask.scope}", f"has {scope}")
-            assert f'scope="{ask.scope}"' in answer.headers["WWW-Authenticate"]
+            needed = " or ".join(ask.scopes)
+            error_of(answer, 403, "forbidden", f"the scope {needed}", f"has {scope}")
+            assert f'scope="{ask.scopes[0]}"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("ask", [a for a in ASKS if a.template not in SCRAPED], ids=named)
+def test_no_route_overlooks_a_parameter_that_it_does_not_know(
+    guarded: Guarded, http: httpx.Client, ask: Ask
+) -> None:
+    path = httpx.URL(ask.path or ask.template).copy_add_param("dry_run", "true")
+    answer = replace(ask, path=str(path)).send(http, **bearer(guarded.keys["admin"]))
+    error_of(answer, 422, "invalid_request", "unknown query parameter 'dry_run'")
 
 
 @pytest.mark.parametrize("path", sorted(OPEN))
@@ -227,6 +245,58 @@ def test_a_key_works_at_once_and_opens_nothing_within_a_second_of_its_end(
     guarded.with_store(lambda store: store.revoke(key.split("_")[1]))
     wait_until(lambda: http.get("/adapters", headers=bearer(key)).status_code == 401, 1.0)
     error_of(http.get("/adapters", headers=bearer(key)), 401, "unauthorized", "is revoked")
+
+
+def test_the_events_of_a_job_end_with_their_key(guarded: Guarded, http: httpx.Client) -> None:
+    key = make_key(guarded.data_dir, Scope.TRAIN, "leaving")
+    files, form = {"file": ("a.jsonl", ROWS.encode())}, {"name": "followed"}
+    answer = http.post("/train", data=form, files=files, headers=bearer(key))
+    job_id = answer.json()["id"]
+    with http.stream("GET", f"/train/{job_id}/events", headers=bearer(key)) as response:
+        events = parse_events(response.iter_lines())
+        assert [next(events).kind for _ in range(2)] == ["state", "waiting"]
+        with Client(guarded.live.url, api_key=key) as client:
+            followed = client.events(job_id)
+            next(followed)
+            guarded.with_store(lambda store: store.revoke(key.split("_")[1]))
+            (last,) = events
+            assert (last.kind, last.data["code"]) == ("error", "unauthorized")
+            assert "is revoked" in last.data["message"]
+            assert last.data["request_id"] == response.headers["X-Request-ID"]
+            with pytest.raises(ApiError, match="is revoked"):
+                list(followed)
+
+
+def test_a_stream_of_rows_ends_with_its_key(guarded: Guarded, http: httpx.Client) -> None:
+    key = make_key(guarded.data_dir, Scope.CLASSIFY)
+    with conversation(guarded.live.url, headers=bearer(key)) as stream:
+        stream.send({"text": "good"})
+        assert stream.take()["label"]
+        guarded.with_store(lambda store: store.revoke(key.split("_")[1]))
+        wait_until(lambda: http.get("/adapters", headers=bearer(key)).status_code == 401)
+        stream.send({"text": "good"})
+        (last,) = stream.rest()
+    assert (last["end"]["rows"], last["end"]["error"]["code"]) == (1, "unauthorized")
+
+
+def test_a_stream_that_is_silent_ends_with_its_key(guarded: Guarded) -> None:
+    key = make_key(guarded.data_dir, Scope.CLASSIFY)
+    with conversation(guarded.live.url, headers=bearer(key)) as stream:
+        stream.send({"text": "good"})
+        assert stream.take()["label"]
+        guarded.with_store(lambda store: store.revoke(key.split("_")[1]))
+        (last,) = stream.rest()
+    assert (last["end"]["rows"], last["end"]["error"]["code"]) == (1, "unauthorized")
+    assert "is revoked" in last["end"]["error"]["message"]
+
+
+def test_a_stream_whose_key_ends_before_its_first_row_is_refused(guarded: Guarded) -> None:
+    key = make_key(guarded.data_dir, Scope.CLASSIFY)
+    with conversation(guarded.live.url, headers=bearer(key)) as stream:
+        wait_until(lambda: guarded.live.services.drain.active == 1)
+        guarded.with_store(lambda store: store.revoke(key.split("_")[1]))
+        assert stream.answer.status == 401
+        assert b"is revoked" in stream.answer.read()
 
 
 def test_an_expired_key_opens_nothing(guarded: Guarded, http: httpx.Client) -> None:
@@ -293,7 +363,7 @@ def test_openapi_says_that_keys_are_bearer_tokens(http: httpx.Client) -> None:
     for ask in ASKS:
         operation = document["paths"][ask.template][ask.method.lower()]
         assert operation["security"]
-        assert "401" in operation["responses"]
+        assert {"401", "403", "429"} <= operation["responses"].keys()
 
 
 def test_known_keys_work_while_the_registry_is_away(tiny_bert_folder: Path, tmp_path: Path) -> None:
@@ -466,6 +536,8 @@ def test_what_is_about_all_tenants_is_for_the_operator(
 ) -> None:
     acme, operator = bearer(guarded.keys["acme"]), bearer(guarded.keys["admin"])
     error_of(http.get("/metrics", headers=acme), 403, "forbidden")
+    theirs_to_scrape = bearer(make_key(guarded.data_dir, Scope.METRICS, "acme"))
+    error_of(http.get("/metrics", headers=theirs_to_scrape), 403, "forbidden", "own tenant")
     assert http.get("/info", headers=acme).json()["registry"]["adapters"] == 2
     ASKS[0].send(http, **acme)
     assert 'adapter="acme/mood"' in http.get("/metrics", headers=operator).text

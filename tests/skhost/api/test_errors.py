@@ -1,13 +1,17 @@
 """What bad input gets over HTTP: by status, code and message, always in the one body."""
 
 import json
+import re
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from live_server import error_of, live_server
+from live_server import LiveServer, error_of, live_server
 from redis.exceptions import ConnectionError
 
 from skhost import errors
@@ -175,6 +179,26 @@ def test_unknown_paths_and_methods(http: httpx.Client) -> None:
 def test_a_body_that_is_announced_too_large_is_refused_unread(http: httpx.Client) -> None:
     answer = http.post(CLASSIFY, json={"text": "x" * 70_000})
     error_of(answer, 413, "payload_too_large", "the body may have 65,536 bytes; 70,0")
+
+
+def test_any_route_says_that_a_body_may_be_too_large(live: LiveServer) -> None:
+    """But for a stream of rows, which has no limit."""
+    paths = httpx.get(f"{live.url}/openapi.json").json()["paths"]
+    asked = 0
+    for path, operations in paths.items():
+        for method in operations if path != "/classify/stream" else ():
+            assert "413" in operations[method]["responses"], f"{method} {path}"
+            with closing(HTTPConnection(urlsplit(live.url).netloc, timeout=30)) as connection:
+                connection.putrequest(method.upper(), re.sub(r"{\w+}", "mood", path))
+                connection.putheader("Content-Length", str(1 << 30))
+                connection.endheaders()
+                answer = connection.getresponse()
+                assert (answer.status, json.load(answer)["error"]["code"]) == (
+                    413,
+                    "payload_too_large",
+                )
+            asked += 1
+    assert asked > 20
 
 
 def test_a_body_that_grows_too_large_is_refused_while_it_arrives(http: httpx.Client) -> None:

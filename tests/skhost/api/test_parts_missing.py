@@ -112,6 +112,28 @@ def test_a_torn_artifact_takes_only_its_own_version_out_until_it_is_whole(
         assert ask(live, "tone").json()["results"] == before["results"]
 
 
+def test_a_server_that_starts_with_a_torn_artifact_says_so_until_it_is_mended(
+    serve: Serve, tmp_path: Path
+) -> None:
+    with serve() as live:
+        publish(live, "mood")
+        tone = publish(live, "tone", seed=2)
+    (folder,) = (tmp_path / "store").glob(f"*/adapters/sha256/{tone['digest'][7:]}")
+    manifest = folder / "manifest.json"
+    content = manifest.read_bytes()
+    manifest.unlink()
+    with serve() as live:
+        wait_until(lambda: degraded(live) != [], 60)
+        assert "1 aliases point at a version that cannot be used" in degraded(live)[0]
+        (unserved,) = httpx.get(f"{live.url}/info", timeout=200).json()["registry"]["unserved"]
+        assert (unserved["name"], unserved["alias"], unserved["version"]) == ("tone", "prod", 1)
+        error_of(ask(live, "tone"), 424, "adapter_unusable")
+        assert ask(live).status_code == 200
+        manifest.write_bytes(content)
+        wait_until(lambda: degraded(live) == [], 60)
+        assert ask(live, "tone").status_code == 200
+
+
 def test_a_full_disk_refuses_uploads_and_nothing_else(serve: Serve, tmp_path: Path) -> None:
     with serve() as live:
         publish(live, "mood")

@@ -6,6 +6,7 @@ import json
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import bases
@@ -13,6 +14,9 @@ import httpx
 import pytest
 from live_server import LiveServer, archive_of, error_of
 
+from skhost.catalog import Catalog
+from skhost.records import VersionRecord
+from skhost.store import ArtifactStore
 from sktuning.base import FrozenBase
 
 HEADERS = {"Content-Type": "application/gzip"}
@@ -49,6 +53,28 @@ def test_what_was_exported_answers_the_same_after_import(http: httpx.Client, nam
     ]
     for one, other in zip(*(body["results"] for body in bodies), strict=True):
         assert one["scores"] == pytest.approx(other["scores"], abs=2e-5)
+
+
+def test_what_is_cleaned_away_while_it_is_published_is_stored_again(
+    http: httpx.Client,
+    live: LiveServer,
+    name: str,
+    archive: bytes,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = ArtifactStore(live.services.settings.store, "default", tmp_path / "cache")
+    publish = Catalog.publish
+
+    async def cleaned(catalog: Catalog, of: str, digest: str, **more: Any) -> VersionRecord:
+        assert store.exists(digest)
+        store.delete(digest)
+        return await publish(catalog, of, digest, **more)
+
+    monkeypatch.setattr(Catalog, "publish", cleaned)
+    imported = send(http, name, archive)
+    assert imported.status_code == 201
+    assert store.get(imported.json()["digest"]).is_dir()
 
 
 def test_a_new_adapter_answers_and_a_later_import_waits(
@@ -120,7 +146,12 @@ def test_a_broken_or_hostile_archive_is_refused_and_leaves_nothing(
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"no archive", gzip.compress(b"no tar"), gzip.compress(bytes(30 << 20))],
+    [
+        b"",
+        b"no archive",
+        gzip.compress(b"no tar", mtime=0),
+        gzip.compress(bytes(30 << 20), mtime=0),
+    ],
     ids=["empty", "text", "gzip", "bomb"],
 )
 def test_what_is_no_archive_is_refused(http: httpx.Client, name: str, content: bytes) -> None:

@@ -1,4 +1,5 @@
 import itertools
+import json
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,27 @@ def test_states_are_sorted_into_their_sets() -> None:
     assert set(JobState) == TERMINAL | WORKING | {JobState.QUEUED}
     assert {state for state in TERMINAL if TRANSITIONS[state]} == RESUMABLE
     assert set(TRANSITIONS) == set(JobState)
+
+
+def test_a_job_of_a_newer_release_can_be_read() -> None:
+    job = Job(
+        id="j1",
+        name="mood",
+        tenant="default",
+        state=JobState.FAILED,
+        request=TrainRequest(),
+        uploads=(Upload("train", "uploads/j1/0", "rows.csv", 5),),
+        created_at=1.25,
+        queued_at=2.5,
+        error=JobError("data_error", "no rows"),
+    )
+    stored = job.to_hash() | {"new": "1"}
+    for name in ("uploads", "error", "request"):
+        values = json.loads(stored[name])
+        for each in values if isinstance(values, list) else [values]:
+            each["new"] = 1
+        stored[name] = json.dumps(values)
+    assert Job.from_hash(stored) == job
 
 
 def test_a_record_of_another_release_can_be_read() -> None:

@@ -3,14 +3,18 @@
 import gzip
 import io
 import json
+import random
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from upload_files import read, refused
 
+from skhost.errors import UploadRefused
+from skhost.uploads import ReadRequest, read_dataset
 from sktuning.data import Example, TextInput
 
 ROWS = [
@@ -116,7 +120,7 @@ def test_what_is_no_table_is_named_with_what_to_do(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n \n\t\n", gzip.compress(b""), b"text,label\n", b"[]", b"[ ]\n"]
+    "content", [b"", b"\n \n\t\n", gzip.compress(b"", mtime=0), b"text,label\n", b"[]", b"[ ]\n"]
 )
 def test_files_without_rows_say_so(content: bytes) -> None:
     message = refused(content).message
@@ -140,6 +144,25 @@ def test_gzip_inside_gzip_is_refused() -> None:
 def test_a_cut_parquet_file_is_refused() -> None:
     content = parquet()
     assert "damaged Parquet" in refused(content[:-20]).message
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "ROWS.PQ", "rows.parquet.gz"])
+def test_what_is_neither_text_nor_parquet_is_called_what_its_name_says(
+    name: str, tmp_path: Path
+) -> None:
+    content = random.Random(7).randbytes(4096)
+    path = tmp_path / "upload"
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    with pytest.raises(UploadRefused, match="no Parquet file, though its name says so") as caught:
+        read_dataset(path, ReadRequest(), filename=name)
+    assert "UTF-8" not in caught.value.message
+    details = caught.value.details
+    assert details is not None
+    assert [problem["code"] for problem in details["problems"]] == ["damaged_parquet"]
+    assert details["num_problems"] == 1
+    assert "UTF-8" in refused(content).message
+    path.write_bytes(CONTENTS["comma"]())  # whatever it is called
+    assert read_dataset(path, ReadRequest(), filename=name).report.format == "csv"
 
 
 def test_parquet_with_damaged_pages_is_refused() -> None:

@@ -33,7 +33,7 @@ COPY deploy/image/locked locked
 RUN --mount=type=bind,source=deploy/wheels,target=/wheels \
     --mount=type=cache,target=/root/.cache/pip \
     python requirements.py pyproject.toml "${EXTRAS}" > requirements.txt \
-    && for part in skhost $(echo "${EXTRAS}" | tr , " "); do cat "locked/${part}.txt"; done > locked.txt \
+    && (IFS=,; for part in skhost ${EXTRAS}; do cat "locked/${part}.txt"; done) > locked.txt \
     && PIP_CONSTRAINT="" pip --python /opt/skhost/bin/python install --no-deps --require-hashes \
         -r locked.txt \
     && case "${VARIANT}" in \

@@ -1,5 +1,6 @@
 """A script for `accelerate launch`: trains on a tiny base in all its processes, into a folder."""
 
+import gc
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from bases import tiny_bert_base
 from safetensors.torch import save_file
 from tiny_datasets import by_task
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from sktuning.base import FrozenBase
 from sktuning.config import AdapterSpec, Task, TrainingConfig
 from sktuning.data import Dataset, Example, TextInput
 from sktuning.errors import TrainingCancelled
+from sktuning.training.processes import leave
 from sktuning.training.trainer import Trainer
 
 STOP_AT = 3  # steps after which the last process, and it only, wants to stop
@@ -72,6 +75,10 @@ def main(folder: Path) -> None:
     for task in Task:
         save_file(trained(base, task), folder / f"{task}-{process}.safetensors")
     (folder / f"stopped-{process}.txt").write_text(stop(base, folder / "checkpoints"))
+    gc.collect()
+    held = sum(isinstance(each, DistributedDataParallel) for each in gc.get_objects())
+    (folder / f"held-{process}.txt").write_text(str(held))
+    leave()
 
 
 if __name__ == "__main__":

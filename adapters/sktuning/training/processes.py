@@ -4,6 +4,7 @@ Each holds the whole base and all rows, and computes its share of every step. Wh
 training goes on is decided once, so that all go the same way.
 """
 
+import gc
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
@@ -70,5 +71,10 @@ def own_device(device: str) -> str:
 
 
 def leave() -> None:
-    """End this process's part in what several trained: its threads must not outlive that."""
+    """End this process's part in what several trained: its threads must not outlive that.
+
+    Let go of the trainer before. What holds the group last ends it, and where that is the trainer's
+    reducer it does so with the interpreter's lock, which the group's threads may be waiting for.
+    """
+    gc.collect()
     PartialState().destroy_process_group()

@@ -65,15 +65,12 @@ def fit(
         settings.base, device=own_device(settings.device), dtype=settings.dtype
     )
     trainer = Trainer(frozen, dataset, request.spec)
-    if trainer.is_main and trainer.num_processes > 1:
-        typer.echo(f"{trainer.num_processes} processes share each step", err=True)
-    for progress in trainer.run():
-        if progress.metrics and trainer.is_main:
-            typer.echo(f"step {progress.step} of {progress.num_steps}", err=True)
+    _run(trainer)
     if trainer.is_main:
         given = ctx.find_root().obj
         is_json = as_json or (isinstance(given, Globals) and given.as_json)
         _write(trainer, output, as_json=is_json)
+    del trainer
     leave()
 
 
@@ -83,6 +80,15 @@ def _request(params: dict[str, Any]) -> "TrainRequest":
 
     given = {name: str(params[name]) for name in options.FIELDS if params[name] is not None}
     return TrainFields.parse({"name": "fit", **given}).request()
+
+
+def _run(trainer: "Trainer") -> None:
+    """Train, and say so on the error output."""
+    if trainer.is_main and trainer.num_processes > 1:
+        typer.echo(f"{trainer.num_processes} processes share each step", err=True)
+    for progress in trainer.run():
+        if progress.metrics and trainer.is_main:
+            typer.echo(f"step {progress.step} of {progress.num_steps}", err=True)
 
 
 def _write(trainer: "Trainer", output: Path, *, as_json: bool) -> None:

@@ -48,6 +48,11 @@ def test_all_processes_stop_when_one_is_told_to_and_go_on_together(shared: Path)
         assert said == "stopped at step 3 of 6, resumed from 3"
 
 
+def test_a_trainer_that_nobody_holds_holds_no_group_of_processes(shared: Path) -> None:
+    """What is left of one would end the group with the interpreter's lock, and might never."""
+    assert [(shared / f"held-{process}.txt").read_text() for process in range(2)] == ["0", "0"]
+
+
 def test_a_device_that_was_chosen_is_kept() -> None:
     assert own_device("cpu") == "cpu"
     assert own_device("cuda:3") == "cuda:3"

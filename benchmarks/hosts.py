@@ -79,7 +79,8 @@ def hosts(count: int) -> Iterator[list[Host]]:
 
 @contextmanager
 def _host(number: int) -> Iterator[Host]:
-    with subprocess.Popen(["unshare", "--net", "sleep", "infinity"]) as holder:
+    holding = ["unshare", "--net", "cat"]  # ends with this process, which closes its input
+    with subprocess.Popen(holding, stdin=subprocess.PIPE) as holder:
         try:
             namespace = f"/proc/{holder.pid}/ns/net"
             _wait_until_unshared(namespace)

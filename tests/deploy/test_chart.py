@@ -160,6 +160,15 @@ def test_a_gpu_brings_the_cuda_image_its_resource_and_the_device(render: Render)
 # settings
 
 
+def test_images_can_be_taken_by_their_digest(render: Render) -> None:
+    tag = f"1.0@sha256:{'0' * 64}"
+    manifests = render("--set", f"image.tag={tag},valkey.image.tag={tag}")
+    for component, repository in (("api", "skhost"), ("worker", "skhost")):
+        assert manifests.container(component)["image"] == f"{repository}:{tag}"
+    stateful = manifests.get("StatefulSet", "valkey")["spec"]["template"]["spec"]
+    assert stateful["containers"][0]["image"] == f"valkey/valkey:{tag}"
+
+
 def test_every_variable_of_ours_is_a_setting(render: Render) -> None:
     for manifests in (render(), *(render("--values", str(path)) for path in EXAMPLES)):
         for component in ("api", "worker"):

@@ -90,11 +90,11 @@ class Usage:
             RateLimited: a bound on tokens was reached, by this request or beside it.
         """
         bounds = [policy for policy in self.policies if policy.unit is Unit.TOKENS]
-        if not bounds or time.monotonic() - self.counted_at < COUNT_EVERY_S:
+        is_early = time.monotonic() - self.counted_at < COUNT_EVERY_S
+        if self.limiter is None or not bounds or is_early:
             return
         await self.count()
-        if self.limiter is not None:
-            await self.limiter.admit(bounds)
+        await self.limiter.admit(bounds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,8 +40,12 @@ def running(
     *,
     data_dir: Path | None = None,
     settings: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[RunningService]:
     """`skhost up` or `skhost serve`, ready to answer; stopped afterwards.
+
+    Args:
+        prefix: a command that becomes the one behind it, such as `nsenter`.
 
     Raises:
         RuntimeError: it did not start.
@@ -51,7 +55,7 @@ def running(
         arguments = [command, "--json", "--port", "0", "--data-dir", str(home)]
         began = time.monotonic()
         process = subprocess.Popen(
-            [sys.executable, "-m", "skhost", *arguments],
+            [*prefix, sys.executable, "-m", "skhost", *arguments],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "SKHOST_LOG_LEVEL": "warning", **(settings or {})},

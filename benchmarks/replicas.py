@@ -1,9 +1,11 @@
 """Servers on one registry and one store: how soon a version promoted on one is served by all.
 
 Starts the servers as processes with data folders of their own, so that they share nothing else,
-and gives them an adapter in two versions. Checked: every request is answered; once a server has
-answered with the new version it never goes back; a server that is cut off from the registry goes
-on answering with what it has, and has the newest version again after it is reconnected.
+and gives them an adapter in two versions. With --hosts each is a host with an address of its own,
+and so is the registry; one is cut off by losing what the registry sends it, which nobody is told.
+Checked: every request is answered; once a server has answered with the new version it never goes
+back; a server that is cut off from the registry goes on answering with what it has, and has the
+newest version again after it is reconnected.
 """
 
 import argparse
@@ -11,14 +13,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
+from hosts import INSIDE, Route, hosts, registry_on, run_in_own_network
 from local_service import running
 from redis import Redis
 from report import report
@@ -38,6 +41,25 @@ class Tally:
     requests: int = 0
     failed: int = 0
     went_back: int = 0
+
+
+class Way(Protocol):
+    """How the last server reaches the registry."""
+
+    def cut(self) -> None:
+        """Let nothing through."""
+
+    def mend(self) -> None:
+        """Let through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server runs."""
+
+    redis_url: str
+    prefix: Sequence[str] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 class Link:
@@ -73,15 +95,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--promotions", type=int, default=50)
     parser.add_argument("--cuts", type=int, default=3, help="times one server is cut off")
     parser.add_argument("--store", help="fsspec URL of the store; a folder by default")
+    parser.add_argument("--hosts", action="store_true", help="a network namespace each; needs root")
+    parser.add_argument(INSIDE, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the row here too")
     options = parser.parse_args(arguments)
-    with _replicas(options.replicas, options.store) as (clients, link):
-        row = measure(clients, link, options.promotions, options.cuts)
+    if options.hosts and not options.inside:
+        return run_in_own_network(__file__, arguments)
+    with _replicas(options) as (clients, way):
+        row = measure(clients, way, options.promotions, options.cuts)
     report("one registry, several servers", [row], options.json)
     return int(any(row[name] for name in ("failed_requests", "went_back")))
 
 
-def measure(clients: Sequence[Client], link: Link, promotions: int, cuts: int) -> dict[str, Any]:
+def measure(clients: Sequence[Client], way: Way, promotions: int, cuts: int) -> dict[str, Any]:
     """Promote back and forth on the first server and watch the others; the figures."""
     tally, served_ms = Tally(), []
     for number in range(promotions):
@@ -90,7 +116,7 @@ def measure(clients: Sequence[Client], link: Link, promotions: int, cuts: int) -
         for client in clients:
             tally.went_back += _version(client, tally) != wanted
     caught_up_ms = [
-        _cut_off(clients, link, 1 + (promotions - 1 + number) % 2, tally) for number in range(cuts)
+        _cut_off(clients, way, 1 + (promotions - 1 + number) % 2, tally) for number in range(cuts)
     ]
     return {
         "replicas": len(clients),
@@ -111,14 +137,14 @@ def _promoted(clients: Sequence[Client], wanted: int, tally: Tally) -> float:
     return _served_ms(clients, wanted, tally)
 
 
-def _cut_off(clients: Sequence[Client], link: Link, before: int, tally: Tally) -> float:
+def _cut_off(clients: Sequence[Client], way: Way, before: int, tally: Tally) -> float:
     """Cut the last server off, promote on the first, reconnect; milliseconds to catch up."""
     *others, cut = clients
-    link.cut()
+    way.cut()
     for wanted in (3 - before, before, 3 - before):
         _promoted(others, wanted, tally)
         tally.went_back += _version(cut, tally) != before
-    link.mend()
+    way.mend()
     return _served_ms([cut], 3 - before, tally)
 
 
@@ -150,23 +176,44 @@ def _version(client: Client, tally: Tally) -> int | None:
 
 
 @contextmanager
-def _replicas(count: int, store: str | None) -> Iterator[tuple[list[Client], Link]]:
-    """Clients of that many servers, and the link by which the last one has its registry."""
+def _replicas(options: argparse.Namespace) -> Iterator[tuple[list[Client], Way]]:
+    """Clients of the servers, and the way by which the last one has its registry."""
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="skhost-r-")))
-        registry = stack.enter_context(EmbeddedValkey(home / "registry"))
-        link = Link(registry.url, home / "link")
+        kind = _hosts if options.hosts else _processes
+        places, way = stack.enter_context(kind(options.replicas, home))
         clients = []
-        for number in range(count):
-            url = link.url if number == count - 1 else registry.url
+        for place in places:
             settings = {
-                "SKHOST_REDIS_URL": url,
-                "SKHOST_STORE_URL": store or f"file://{home}/store",
+                "SKHOST_REDIS_URL": place.redis_url,
+                "SKHOST_STORE_URL": options.store or f"file://{home}/store",
+                **place.settings,
             }
-            service = stack.enter_context(running("serve", settings=settings))
+            service = stack.enter_context(running("serve", settings=settings, prefix=place.prefix))
             clients.append(stack.enter_context(Client(service.url)))
         _make_versions(clients, home)
-        yield clients, link
+        yield clients, way
+
+
+@contextmanager
+def _processes(count: int, home: Path) -> Iterator[tuple[list[Place], Way]]:
+    with EmbeddedValkey(home / "registry") as registry:
+        link = Link(registry.url, home / "link")
+        yield [*[Place(registry.url)] * (count - 1), Place(link.url)], link
+
+
+@contextmanager
+def _hosts(count: int, home: Path) -> Iterator[tuple[list[Place], Way]]:
+    with hosts(count + 1) as (first, *others), registry_on(first, home / "registry") as url:
+        places = [
+            Place(
+                url,
+                host.prefix,
+                {"SKHOST_HOST": host.address, "SKHOST_ALLOW_REMOTE": "true"},
+            )
+            for host in others
+        ]
+        yield places, Route(first, others[-1])
 
 
 def _make_versions(clients: Sequence[Client], home: Path) -> None:

@@ -1,13 +1,15 @@
 """`make demo`: the whole way once, with the commands and requests that anyone would use.
 
 Starts the service, trains the adapter `sentiment` on our sample data, classifies with it, and stays
-up until Ctrl-C. With --exit it ends by itself; either way it exits non-zero if a step failed.
+up until Ctrl-C or SIGTERM. With --exit it ends by itself; either way it exits non-zero if a step
+failed.
 """
 
 import argparse
 import json
 import os
 import shlex
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from skhost import audit
 from skhost.client import ApiError, Client
@@ -44,6 +47,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--port", type=int, help="8080, or a free one where that is taken")
     options = parser.parse_args(arguments)
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _end)
     try:
         with running_service(_free_port(options)) as (url, service):
             show(url)
@@ -58,6 +62,12 @@ def main(arguments: list[str]) -> int:
         return 1
     print("Nothing was left behind.")
     return 0
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, with the service; once is enough, for it may take a while to drain."""
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)
 
 
 def show(url: str) -> None:

@@ -11,7 +11,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -93,13 +93,16 @@ class Tally:
 
 
 class Load:
-    """Clients on threads, from `start` to `stop`."""
+    """Clients on threads, from `start` to `stop`.
 
-    def __init__(self, url: str, truths: Mapping[str, Truth], *, gives_up: bool = True) -> None:
+    Args:
+        url: of the server, or what says where the next connection goes.
+    """
+
+    def __init__(self, url: str | Callable[[], str], truths: Mapping[str, Truth]) -> None:
         self.tally = Tally()
-        self._url = urlsplit(url)
+        self._next_url = url if callable(url) else lambda: url
         self._truths = truths
-        self._gives_up = gives_up
         self._over = threading.Event()
         self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(CLIENTS)]
 
@@ -127,6 +130,8 @@ class Load:
     ) -> http.client.HTTPConnection:
         deadline = time.monotonic() + GIVE_UP_S
         while True:
+            if connection.sock is None:  # new, or closed after the last answer
+                connection = self._connection()
             began = time.monotonic()
             outcome, what = self._attempt(connection, adapter, text)
             self.tally.count(outcome, what, time.monotonic() - began)
@@ -134,7 +139,6 @@ class Load:
                 return connection
             if outcome in {Outcome.LOST, Outcome.NOT_ACCEPTED}:
                 connection.close()
-                connection = self._connection()
             if self._over.is_set():
                 return connection
             if time.monotonic() > deadline:
@@ -167,8 +171,9 @@ class Load:
         return Outcome.REJECTED, f"{answer.status} {said.decode()}"
 
     def _connection(self) -> http.client.HTTPConnection:
-        assert self._url.hostname is not None
-        return http.client.HTTPConnection(self._url.hostname, self._url.port, timeout=TIMEOUT_S)
+        url = urlsplit(self._next_url())
+        assert url.hostname is not None
+        return http.client.HTTPConnection(url.hostname, url.port, timeout=TIMEOUT_S)
 
 
 def make_adapters(client: Client) -> dict[str, Truth]:

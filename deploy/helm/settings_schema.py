@@ -19,6 +19,7 @@ MANAGED = frozenset(
         "data_dir",
         "drain_timeout_s",
         "host",
+        "leave_s",
         "port",
         "redis_url",
         "require_keys",

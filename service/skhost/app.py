@@ -59,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     `app.state.drain` is there at once, `app.state.services` while it runs, and
     `app.state.failure` once it could not start for a reason that it knows.
     """
-    drain = Drain(settings.drain_timeout_s)
+    drain = Drain(settings.drain_timeout_s, settings.leave_s)
     registry = CollectorRegistry()
     metrics = Metrics(registry, max_adapter_labels=settings.metric_adapters)
     metrics.follow(drain)

@@ -2,7 +2,8 @@
 
 uvicorn closes its listener as soon as it is told to stop, so a request that arrives then is
 refused without an answer. Here the listener stays open while accepted work finishes, and what
-arrives meanwhile is answered 503 with `Retry-After`.
+arrives meanwhile is answered 503 with `Retry-After`. Before that, for as long as is set, all is
+answered and clients are told to connect elsewhere.
 """
 
 import gc
@@ -85,11 +86,11 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called in the main thread by the signal; nothing is re-raised when serving ends."""
-        if self._drain.is_draining:
+        if self._drain.is_leaving:
             self.should_exit = True
             self.force_exit = True
         else:
-            log.info("draining: %d requests are being answered", self._drain.active)
+            log.info("stopping: %d requests are being answered", self._drain.active)
             self._drain.begin()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -113,7 +114,7 @@ class DrainingServer(uvicorn.Server):
         if self.failure is None and (reason := self._look_for_failure()) is not None:
             log.critical("this server ends: %s", reason)
             self.failure = reason
-            self._drain.begin()
+            self._drain.begin(at_once=True)
             await self._give_up()
         if self._drain.is_done:
             self._leave()

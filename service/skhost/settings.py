@@ -112,6 +112,12 @@ class Settings(BaseSettings):
         description="Seconds without anything finished after which a device that has work counts "
         "as stuck: /livez fails then, and after twice as many the server ends.",
     )
+    leave_s: float = Field(
+        0.0,
+        ge=0,
+        description="Seconds after SIGTERM in which a server still answers all, and tells clients "
+        "to connect elsewhere, before it refuses new work.",
+    )
     drain_timeout_s: float = Field(30.0, ge=0, description="Seconds accepted work has to finish.")
 
     device_budget_bytes: int | None = Field(

@@ -158,7 +158,7 @@ class Supervisor:
     ) -> int:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-        limit_s = self._settings.drain_timeout_s + KILL_MARGIN_S
+        limit_s = self._settings.leave_s + self._settings.drain_timeout_s + KILL_MARGIN_S
         done, _ = await asyncio.wait({ended}, timeout=limit_s)
         if not done:
             log.error("the %s did not end in %.0f s; killing it", child.name, limit_s)

@@ -114,12 +114,15 @@ def test_no_pod_gets_variables_made_from_services(defaults: Manifests) -> None:
 
 
 def test_a_stopped_pod_has_time_to_leave_the_endpoints_and_to_drain(render: Render) -> None:
-    manifests = render("--set", "api.drainSeconds=120", "--set", "api.preStopSeconds=10")
+    times = "api.drainSeconds=120,api.preStopSeconds=10,api.leaveSeconds=20"
+    manifests = render("--set", times)
     spec = manifests.get("Deployment", "api")["spec"]["template"]["spec"]
     container = manifests.container("api")
     assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "10"]
     assert manifests.env("api")["SKHOST_DRAIN_TIMEOUT_S"] == "120"
-    assert spec["terminationGracePeriodSeconds"] >= 10 + 120 + 10
+    assert manifests.env("api")["SKHOST_LEAVE_S"] == "20"
+    assert "SKHOST_LEAVE_S" not in manifests.env("worker")
+    assert spec["terminationGracePeriodSeconds"] >= 10 + 20 + 120 + 10
 
 
 def test_the_start_has_as_long_as_loading_the_base_takes(render: Render) -> None:
@@ -155,6 +158,15 @@ def test_a_gpu_brings_the_cuda_image_its_resource_and_the_device(render: Render)
 
 
 # settings
+
+
+def test_images_can_be_taken_by_their_digest(render: Render) -> None:
+    tag = f"1.0@sha256:{'0' * 64}"
+    manifests = render("--set", f"image.tag={tag},valkey.image.tag={tag}")
+    for component, repository in (("api", "skhost"), ("worker", "skhost")):
+        assert manifests.container(component)["image"] == f"{repository}:{tag}"
+    stateful = manifests.get("StatefulSet", "valkey")["spec"]["template"]["spec"]
+    assert stateful["containers"][0]["image"] == f"valkey/valkey:{tag}"
 
 
 def test_every_variable_of_ours_is_a_setting(render: Render) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import hosts
 import pytest
 from fleet import ROWS, SERVE, WORK, line_of, start
 from live_server import wait_until
@@ -25,6 +26,19 @@ def test_all_serve_what_one_promotes_and_who_was_cut_off_catches_up(
     assert (row["replicas"], row["promotions"], row["times_cut_off"]) == (3, 20, 2)
     assert (row["failed_requests"], row["went_back"]) == (0, 0)
     assert row["requests"] >= 20 * (3 + 3)
+
+
+@pytest.mark.skipif(not hosts.are_possible(), reason="needs root and iproute2")
+@pytest.mark.timeout(600)
+def test_servers_on_hosts_of_their_own_catch_up_after_a_silent_partition(
+    tiny_bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKHOST_BASE", str(tiny_bert_folder))
+    small = ("--hosts", "--replicas", "2", "--promotions", "4", "--cuts", "1")
+    (row,) = rows_of("replicas", tmp_path / "figures.json", *small)
+    assert (row["replicas"], row["promotions"], row["times_cut_off"]) == (2, 4, 1)
+    assert (row["failed_requests"], row["went_back"]) == (0, 0)
+    assert row["caught_up_max_ms"] > 0
 
 
 @pytest.mark.timeout(600)

@@ -41,7 +41,7 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, _without_known_traceback(scope, send))
             return
-        exchange = _Exchange(scope, send)
+        exchange = _Exchange(scope, send, self._drain)
         try:
             if self._drain.is_draining and scope["path"] not in _ANSWERED_WHILE_DRAINING:
                 await exchange.refuse(receive)
@@ -117,11 +117,12 @@ def _new_id() -> str:
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, drain: Drain) -> None:
         self.started = time.monotonic()
         self.scope = scope
         self.status = CLIENT_LEFT  # until an answer begins
         self._send = send
+        self._drain = drain
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else _new_id()
@@ -163,6 +164,8 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["X-Request-ID"] = self.request_id
             headers["Server-Timing"] = self._server_timing()
+            if self._drain.is_leaving:
+                headers["Connection"] = "close"  # the next request finds another server
         await self._send(message)
 
     @property
@@ -201,7 +204,6 @@ class _Exchange:
         await _read_away(receive)
         error = Draining("this server is shutting down; send the request again")
         response = service_response(self.request_id, error)
-        response.headers["Connection"] = "close"
         await response(self.scope, receive, self.send)
 
     async def fail(self, receive: Receive) -> None:

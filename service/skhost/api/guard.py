@@ -1,13 +1,14 @@
 """Who calls is settled before anything of a request is read."""
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from skhost.access.limits import Limiter, Policy, headers_of
+from skhost.access.limits import Limiter, Policy, Unit, headers_of
 from skhost.api import browser
 from skhost.api.errors import service_response
 from skhost.errors import ServiceError
@@ -15,6 +16,7 @@ from skhost.services import Services
 
 # What anyone may ask: whether the server lives, and what its interface is.
 OPEN = frozenset({"/livez", "/readyz", "/docs", "/openapi.json"})
+COUNT_EVERY_S: Final = 1.0  # what a request uses that goes on for long
 
 
 class Guard:
@@ -40,7 +42,7 @@ class Guard:
         try:
             await self._app(scope, receive, visit.sending(send))
         finally:
-            await visit.end()
+            await visit.usage.count()
 
     async def _admitted(self, scope: Scope) -> "_Visit":
         """Who calls, counted.
@@ -62,15 +64,37 @@ class Guard:
             browser.check(headers, scope["method"], browser.hosts_of(services.settings))
         policies = limiter.policies(caller, keyring.tenants.get(caller.tenant))
         standings = await limiter.admit(policies)
-        state["caller"] = caller
-        return _Visit(state["usage"], limiter, policies, headers_of(standings))
+        state["caller"], state["usage"] = caller, Usage(limiter, policies)
+        return _Visit(state["usage"], headers_of(standings))
 
 
 @dataclass(slots=True)
 class Usage:
     """What a request has used; handlers add to it."""
 
-    tokens: int = 0
+    limiter: Limiter | None = None
+    policies: Sequence[Policy] = ()
+    tokens: int = 0  # that are not counted yet
+    counted_at: float = field(default_factory=time.monotonic)
+
+    async def count(self) -> None:
+        """Count what was used."""
+        tokens, self.tokens, self.counted_at = self.tokens, 0, time.monotonic()
+        if self.limiter is not None:
+            await self.limiter.charge(self.policies, tokens)
+
+    async def check(self) -> None:
+        """Return if a request that goes on for long may go on; looks once a second.
+
+        Raises:
+            RateLimited: a bound on tokens was reached, by this request or beside it.
+        """
+        bounds = [policy for policy in self.policies if policy.unit is Unit.TOKENS]
+        is_early = time.monotonic() - self.counted_at < COUNT_EVERY_S
+        if self.limiter is None or not bounds or is_early:
+            return
+        await self.count()
+        await self.limiter.admit(bounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +102,6 @@ class _Visit:
     """A request that was let in."""
 
     usage: Usage
-    limiter: Limiter | None = None
-    policies: Sequence[Policy] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def sending(self, send: Send) -> Send:
@@ -93,11 +115,6 @@ class _Visit:
             await send(message)
 
         return sending
-
-    async def end(self) -> None:
-        """Count what was used."""
-        if self.limiter is not None:
-            await self.limiter.charge(self.policies, self.usage.tokens)
 
 
 def _bearer(headers: Headers) -> str | None:

@@ -35,7 +35,8 @@ async def readyz(services: ServicesDep) -> dict[str, Any]:
     `degraded` lists what is wrong with single adapters, or does not stand in the way of known ones:
     a registry that does not answer, and that there are aliases whose version cannot serve here.
     """
-    services.check_not_draining()
+    if services.drain.is_leaving:
+        raise Draining("the server is shutting down")
     await services.engine.ready()
     return {"status": "ready", "degraded": services.degradations()}
 

@@ -213,6 +213,7 @@ class _Streaming(Response):
                         self._request.state.stages[:] = answered.timings.stages
                     self._request.state.usage.tokens += answered.tokens
                     await self._write(send, b"".join(map(encode_line, answered.items)))
+                    await self._request.state.usage.check()
             if rows.error is not None:
                 raise rows.error
         except Exception as error:

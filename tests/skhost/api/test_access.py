@@ -1,6 +1,7 @@
 """Who may do what: every route with every kind of caller."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -178,24 +179,32 @@ def test_every_route_says_whom_it_is_for(guarded: Guarded) -> None:
 
 
 @pytest.mark.parametrize("ask", ASKS, ids=named)
-def test_every_route_with_every_kind_of_caller(
-    guarded: Guarded, http: httpx.Client, ask: Ask
-) -> None:
+def test_every_route_without_a_key(http: httpx.Client, ask: Ask) -> None:
     error_of(ask.send(http), 401, "unauthorized", "needs an API key", "skhost keys create")
+
+
+@pytest.mark.parametrize("ask", ASKS, ids=named)
+def test_every_route_with_wrong_keys(guarded: Guarded, http: httpx.Client, ask: Ask) -> None:
     wrong = [new_token().text, guarded.keys["admin"][:-1] + "-", "x", "skh_"]
     wrong.append(f"{guarded.keys['admin'][:17]}{new_token().text[17:]}")  # another one's secret
     for key in wrong:
         answer = ask.send(http, **bearer(key))
         error_of(answer, 401, "unauthorized", "none of this server's")
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="skhost", error="invalid_token"'
-    for scope in Scope:
-        answer = ask.send(http, **bearer(guarded.keys[scope]))
-        if scope in (*ask.scopes, Scope.ADMIN):
-            assert answer.status_code == ask.status, answer.text
-        else:
-            needed = " or ".join(ask.scopes)
-            error_of(answer, 403, "forbidden", f"the scope {needed}", f"has {scope}")
-            assert f'scope="{ask.scopes[0]}"' in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("scope", Scope)
+@pytest.mark.parametrize("ask", ASKS, ids=named)
+def test_every_route_with_every_scope(
+    guarded: Guarded, http: httpx.Client, ask: Ask, scope: Scope
+) -> None:
+    answer = ask.send(http, **bearer(guarded.keys[scope]))
+    if scope in (*ask.scopes, Scope.ADMIN):
+        assert answer.status_code == ask.status, answer.text
+    else:
+        needed = " or ".join(ask.scopes)
+        error_of(answer, 403, "forbidden", f"the scope {needed}", f"has {scope}")
+        assert f'scope="{ask.scopes[0]}"' in answer.headers["WWW-Authenticate"]
 
 
 @pytest.mark.parametrize("ask", [a for a in ASKS if a.template not in SCRAPED], ids=named)
@@ -461,12 +470,23 @@ def about(adapter: str, job: str) -> tuple[Ask, ...]:
         Ask("DELETE", "", None, 404, f"{at}/aliases/prod"),
         Ask("PUT", "", None, 404, f"{at}/pin"),
         Ask("DELETE", "", None, 404, f"{at}/pin"),
+        Ask("DELETE", "", None, 404, f"{at}/versions/1/quarantine"),
+        Ask("DELETE", "", None, 404, f"{at}@1"),
         Ask("DELETE", "", None, 404, at),
         Ask("GET", "", None, 404, of),
         Ask("GET", "", None, 404, f"{of}/events"),
         Ask("POST", "", None, 404, f"{of}/cancel"),
         Ask("POST", "", None, 404, f"{of}/resume"),
     )
+
+
+def test_no_route_about_an_adapter_or_a_job_is_left_out() -> None:
+    """But import, which makes an adapter of one's own under that name."""
+    asked = [(ask.method, ask.path) for ask in about("somebodys", NO_SUCH_JOB)]
+    for ask in ASKS:
+        if "{" in ask.template and not ask.template.endswith("/import"):
+            form = re.sub(r"\{\w+\}", "[^/]+", ask.template)
+            assert any(m == ask.method and re.fullmatch(form, path) for m, path in asked), ask
 
 
 def test_another_tenants_adapter_and_job_are_as_if_they_did_not_exist(

@@ -125,6 +125,21 @@ def test_a_drain_finishes_what_was_accepted_and_refuses_the_rest(serve: Serve) -
         wait_until(lambda: live.loop.is_closed())
 
 
+def test_a_server_that_leaves_answers_all_and_sends_its_clients_elsewhere(serve: Serve) -> None:
+    body = {"text": "good"}
+    with serve(leave_s=1000) as live, httpx.Client(base_url=live.url, timeout=30) as http:
+        assert "Connection" not in http.post("/classify?adapter=mood", json=body).headers
+        live.app.state.drain.begin()
+        answer = http.post("/classify?adapter=mood", json=body)  # on the same connection
+        assert (answer.status_code, answer.headers["Connection"]) == (200, "close")
+        error_of(http.get("/readyz"), 503, "draining")
+        assert http.get("/livez").status_code == 200
+        assert http.get("/info").json()["draining"] is False
+        assert post(live).status_code == 200  # on a new one: not everyone knows that it leaves
+        live.app.state.drain.begin(at_once=True)
+        wait_until(lambda: live.loop.is_closed())
+
+
 def test_a_drain_that_takes_too_long_ends(serve: Serve) -> None:
     with serve(drain_timeout_s=0.2) as live, ThreadPoolExecutor(1) as pool:
         with held_device(live):

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+from duplex import conversation
 from live_server import LiveServer, error_of, live_server, publish, wait_until
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ from skhost.access import limits
 from skhost.access.limits import Limiter
 from skhost.access.record import Caller, Quotas, Scope
 from skhost.access.store import KeyStore
+from skhost.api import guard
 from skhost.connection import connect
 from skhost.metrics import Metrics
 from skhost.settings import Settings
@@ -96,6 +98,22 @@ def test_tokens_are_counted_as_they_were_used(quota: Quota) -> None:
         assert '"key-tokens";r=10;' in first.headers["RateLimit"]
         wait_until(lambda: http.get("/adapters").status_code == 429)
         error_of(http.get("/adapters"), 429, "rate_limited", "10 tokens a hour")
+
+
+def test_a_stream_ends_where_its_tokens_are_used_up(
+    quota: Quota, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "COUNT_EVERY_S", 0.0)
+    with quota.client(tokens="100/hour") as http:
+        key = {"Authorization": http.headers["Authorization"]}
+        with conversation(quota.live.url, headers=key) as talk:
+            talk.send(*[{"text": "one two three"}] * 100)  # and it does not say that this is all
+            *items, last = talk.rest()
+        assert last["end"]["tokens"] >= 100
+        assert last["end"]["rows"] == len(items) <= 100
+        assert last["end"]["error"]["code"] == "rate_limited"
+        assert last["end"]["error"]["details"] == {"policy": "key-tokens"}
+        error_of(http.get("/adapters"), 429, "rate_limited", "100 tokens a hour")
 
 
 def test_the_keys_of_a_tenant_share_its_bound(quota: Quota) -> None:

@@ -132,6 +132,10 @@ podAffinity:
   value: /data
 - name: SKHOST_DRAIN_TIMEOUT_S
   value: {{ include "skhost.scalar" $component.drainSeconds | quote }}
+{{- if eq (index . 1) "api" }}
+- name: SKHOST_LEAVE_S
+  value: {{ include "skhost.scalar" $component.leaveSeconds | quote }}
+{{- end }}
 {{- include "skhost.redisEnv" $top }}
 {{- with $top.Values.storage.url }}
 - name: SKHOST_STORE_URL

@@ -143,7 +143,7 @@ async def _services(settings: Settings, drain: Drain, metrics: Metrics) -> Async
             engine=engine,
             workspaces=workspaces,
         )
-        metrics.follow_device(lambda: engine.runner.busy_s)
+        metrics.follow_device(lambda: engine.runner.busy_s, lambda: engine.runner.threads or 0)
         metrics.build(services.build_facts())
         yield services
 

@@ -29,6 +29,7 @@ from sktuning.golden import NUM_ROWS, REPEATED, TOLERANCE, Golden, dtype_name
 log = logging.getLogger(__name__)
 
 MAX_SHARE: Final = 0.01  # of the time
+MAX_PAUSE_S: Final = 30.0  # for that: a step that others held up says nothing of the next
 PATIENCE_S: Final = 5.0  # that a look waits for a moment without other work
 POLL_S: Final = 0.02
 BASE_TIMEOUT_S: Final = 30.0
@@ -74,7 +75,8 @@ class Canary:
             turns: list[VersionRecord | None] = [*resident]
             for record in turns or [None]:
                 await self._background.guard(self.step(record), "looking after adapters")
-                await asyncio.sleep(max(self._interval_s, self._spent_s / MAX_SHARE))
+                rest_s = min(self._spent_s / MAX_SHARE, MAX_PAUSE_S)
+                await asyncio.sleep(max(self._interval_s, rest_s))
 
     async def step(self, record: VersionRecord | None) -> None:
         """Look at the base, and at one adapter.

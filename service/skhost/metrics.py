@@ -125,6 +125,9 @@ class Metrics:
         self._busy_s = self._gauge(
             "device_busy_seconds", "How long the device has been at its present work"
         )
+        self._threads = self._gauge(
+            "forward_threads", "Processor threads of the last forward; 1 while others need them"
+        )
         self._build = self._gauge("build_info", "What runs here; always 1", *BUILD)
 
     def build(self, facts: Mapping[str, str]) -> None:
@@ -138,9 +141,10 @@ class Metrics:
         self._drain_s.set_function(lambda: drain.seconds)
         self._drain_limit_s.set(drain.timeout_s)
 
-    def follow_device(self, busy_s: Callable[[], float]) -> None:
-        """Tell how long the device is at its present work, as it is when somebody asks."""
+    def follow_device(self, busy_s: Callable[[], float], threads: Callable[[], int]) -> None:
+        """Tell how long the device is at its present work, and with how many threads it works."""
         self._busy_s.set_function(busy_s)
+        self._threads.set_function(threads)
 
     def request(self, route: str, code: int, seconds: float) -> None:
         """An HTTP request on a route template was answered."""

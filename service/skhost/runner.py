@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from skhost.errors import NotReady
+from skhost.parallelism import AloneTime, Parallelism, alone_time
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.tokens import EncodedRow
@@ -34,6 +35,8 @@ class Runner:
 
     def __init__(self, classifier: Classifier, *, threads: int | None = None) -> None:
         self._classifier = classifier
+        self._threads = threads
+        self._parallelism: Parallelism | None = None
         self._unfinished: set[Future[Any]] = set()
         self._moved_at = 0.0  # monotonic: when something ended, or the first of these came
         self._lost: str | None = None
@@ -57,7 +60,23 @@ class Runner:
 
     async def run(self, batch: Sequence[tuple[EncodedRow, Adapter]]) -> list[np.ndarray]:
         """Logits of each row, in one forward; see `Classifier.logits`."""
-        return await self.call(self._classifier.logits, batch)
+        return await self.call(self._forward, batch)
+
+    async def adapt(self, probe: Adapter) -> None:
+        """From now on a forward has one thread while others hold the processors.
+
+        Args:
+            probe: an adapter to time forwards with.
+        """
+        if self._threads is None or self._threads == 1:
+            return
+        alone_s = await self.call(self._alone_time, probe)
+        self._parallelism = Parallelism(self._threads, alone_s)
+
+    @property
+    def threads(self) -> int | None:
+        """Processor threads of the forward that runs or ran last; None: torch's default."""
+        return self._threads if self._parallelism is None else self._parallelism.threads
 
     async def call(self, fn: Callable[..., Returned], *args: object) -> Returned:
         """`fn(*args)` on the device thread, after what was handed over before.
@@ -89,6 +108,25 @@ class Runner:
         if not work.cancelled():
             self._moved_at = time.monotonic()
         self._unfinished.discard(work)
+
+    def _forward(self, batch: Sequence[tuple[EncodedRow, Adapter]]) -> list[np.ndarray]:
+        parallelism = self._parallelism
+        if parallelism is None:
+            return self._classifier.logits(batch)
+        before = parallelism.threads
+        if (threads := parallelism.next()) != before:
+            _set_threads(threads)
+        began = time.perf_counter()
+        logits = self._classifier.logits(batch)
+        parallelism.observe(sum(len(row) for row, _ in batch), time.perf_counter() - began)
+        return logits
+
+    def _alone_time(self, probe: Adapter) -> AloneTime:
+        _set_threads(1)
+        try:
+            return alone_time(self._classifier, probe)
+        finally:
+            _set_threads(self._threads)
 
     def _run(self, fn: Callable[..., Returned], *args: object) -> Returned:
         try:

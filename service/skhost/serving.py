@@ -46,6 +46,8 @@ async def serving(
         stack.push_async_callback(runner.close)
         probe = await runner.call(reference_adapter, classifier)
         golden = await runner.call(BaseGolden, classifier, probe)
+        if base.device.type == "cpu":
+            await runner.adapt(probe)
         tests = SelfTests(classifier, runner, redis, keys)
         residency = Residency(store, base, probe, tests, budgets_of(settings, base), metrics)
         stack.push_async_callback(residency.close)

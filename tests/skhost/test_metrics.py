@@ -217,6 +217,7 @@ skhost_active_requests 19
 skhost_draining 1
 skhost_drain_limit_seconds 30
 skhost_device_busy_seconds 20
+skhost_forward_threads 23
 skhost_canary_looks_total{result="same"} 1
 skhost_canary_seconds_total 0.5
 skhost_quarantined_adapters 21
@@ -248,7 +249,7 @@ def everything(metrics: Metrics) -> None:
     metrics.follow(Drain(30.0, active=19, began_at=monotonic()))
     metrics.looked("same", 0.5)
     metrics.quarantined(21)
-    metrics.follow_device(lambda: 20.0)
+    metrics.follow_device(lambda: 20.0, lambda: 23)
     metrics.build({name: str(number) for number, name in enumerate(BUILD, start=1)})
 
 

@@ -173,3 +173,25 @@ async def test_closing_does_not_wait_forever_for_a_stuck_device(
     assert "the device thread is stuck" in caplog.text
     go_on.set()
     assert await held
+
+
+async def test_a_forward_that_others_hold_up_goes_on_with_one_thread(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skhost.runner.alone_time", lambda *_: lambda tokens: 0.0)  # never fast
+    runner = Runner(classifier, threads=2)
+    adapter = make_adapter(classifier.base)
+    batch = [(encoded(classifier, "a good text"), adapter)]
+    await runner.adapt(adapter)
+    seen = []
+    for _ in range(3):
+        await runner.run(batch)
+        seen.append((runner.threads, await runner.call(torch.get_num_threads)))
+    assert seen == [(2, 2), (2, 2), (1, 1)]
+    await runner.close()
+
+
+async def test_one_thread_has_nobody_to_wait_for(runner: Runner, classifier: Classifier) -> None:
+    await runner.adapt(make_adapter(classifier.base))
+    await runner.run([(encoded(classifier, "a text"), make_adapter(classifier.base))])
+    assert runner.threads == 1

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import torch
+
 from skhost.base_golden import TEXTS
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
@@ -22,8 +24,10 @@ log = logging.getLogger(__name__)
 
 SLOW: Final = 1.5  # times what one thread takes: the others are in the way
 STRIKES: Final = 2  # slow forwards behind each other until they are left out
-FIRST_PAUSE_S, LAST_PAUSE_S = 2.0, 60.0  # without them; twice as long each time it was too short
+FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 16.0  # until the next look; longer where a look was mistaken
 PROVEN: Final = 20  # forwards behind each other that were not slow: the next pause is a first one
+LOOKS: Final = 20  # operations of a look, of so many values each
+VALUES: Final = 1 << 18
 ROWS: Final = (1, 8, 32)  # of the forwards that are timed
 ENOUGH_S: Final = 0.2  # a forward that takes longer is the last that is timed
 
@@ -60,6 +64,15 @@ def alone_time(classifier: Classifier, probe: Adapter) -> AloneTime:
     return AloneTime(timed)
 
 
+def look_s() -> float:
+    """Seconds of a few operations with this thread's helpers: little work, as many waits."""
+    values = torch.ones(VALUES)
+    began = time.perf_counter()
+    for _ in range(LOOKS):
+        torch.sigmoid_(values)
+    return time.perf_counter() - began
+
+
 def _seconds(classifier: Classifier, batch: Sequence[tuple[EncodedRow, Adapter]]) -> float:
     began = time.perf_counter()
     classifier.logits(batch)
@@ -72,26 +85,33 @@ class Parallelism:
     Args:
         threads: of a forward that nobody holds up.
         alone_s: what a forward of so many tokens takes with one.
+        is_free: looks whether nobody needs the processors.
     """
 
     def __init__(
         self,
         threads: int,
         alone_s: Callable[[int], float],
+        is_free: Callable[[], bool],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._most = threads
         self._alone_s = alone_s
+        self._is_free = is_free
         self._clock = clock
         self._alone_until = 0.0
         self._pause_s = FIRST_PAUSE_S
         self._strikes = 0
         self._good = 0
-        self.threads = threads  # of the forward that runs or ran last
+        self.threads = threads  # of the forward that runs, or of the next if nothing changes
 
     def next(self) -> int:
         """Threads of the next forward."""
-        self.threads = 1 if self._clock() < self._alone_until else self._most
+        if self.threads == 1 and self._clock() >= self._alone_until:
+            if self._is_free():
+                self.threads = self._most
+            else:
+                self._alone_until = self._clock() + FIRST_PAUSE_S
         return self.threads
 
     def observe(self, tokens: int, seconds: float) -> None:
@@ -113,9 +133,10 @@ class Parallelism:
         log.log(
             logging.INFO if self._pause_s == FIRST_PAUSE_S else logging.DEBUG,
             "a forward of %d tokens took %.0f ms with %d threads, where one takes %.0f: others "
-            "need the processors; for %.0f s one computes alone",
-            *(tokens, seconds * 1000, self._most, self._alone_s(tokens) * 1000, self._pause_s),
+            "need the processors; until they do not, one computes alone",
+            *(tokens, seconds * 1000, self._most, self._alone_s(tokens) * 1000),
         )
+        self.threads = 1
         self._alone_until = self._clock() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LAST_PAUSE_S)
-        self._strikes = STRIKES - 1  # after the pause one slow forward says enough
+        self._strikes = 0

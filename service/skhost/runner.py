@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from skhost.errors import NotReady
-from skhost.parallelism import AloneTime, Parallelism, alone_time
+from skhost.parallelism import SLOW, Parallelism, alone_time, look_s
 from sktuning.adapter import Adapter
 from sktuning.classify import Classifier
 from sktuning.tokens import EncodedRow
@@ -35,7 +35,7 @@ class Runner:
 
     def __init__(self, classifier: Classifier, *, threads: int | None = None) -> None:
         self._classifier = classifier
-        self._threads = threads
+        self._threads = self._used = threads
         self._parallelism: Parallelism | None = None
         self._unfinished: set[Future[Any]] = set()
         self._moved_at = 0.0  # monotonic: when something ended, or the first of these came
@@ -70,8 +70,7 @@ class Runner:
         """
         if self._threads is None or self._threads == 1:
             return
-        alone_s = await self.call(self._alone_time, probe)
-        self._parallelism = Parallelism(self._threads, alone_s)
+        await self.call(self._adapt, self._threads, probe)
 
     @property
     def threads(self) -> int | None:
@@ -113,20 +112,27 @@ class Runner:
         parallelism = self._parallelism
         if parallelism is None:
             return self._classifier.logits(batch)
-        before = parallelism.threads
-        if (threads := parallelism.next()) != before:
-            _set_threads(threads)
+        self._use(parallelism.next())
         began = time.perf_counter()
         logits = self._classifier.logits(batch)
         parallelism.observe(sum(len(row) for row, _ in batch), time.perf_counter() - began)
         return logits
 
-    def _alone_time(self, probe: Adapter) -> AloneTime:
-        _set_threads(1)
-        try:
-            return alone_time(self._classifier, probe)
-        finally:
-            _set_threads(self._threads)
+    def _adapt(self, threads: int, probe: Adapter) -> None:
+        self._use(1)
+        alone_s, alone_look_s = alone_time(self._classifier, probe), min(look_s(), look_s())
+
+        def is_free() -> bool:
+            self._use(threads)
+            return look_s() <= SLOW * alone_look_s
+
+        self._use(threads)
+        self._parallelism = Parallelism(threads, alone_s, is_free)
+
+    def _use(self, threads: int) -> None:
+        if threads != self._used:
+            _set_threads(threads)
+            self._used = threads
 
     def _run(self, fn: Callable[..., Returned], *args: object) -> Returned:
         try:

@@ -9,17 +9,23 @@ from skhost.parallelism import (
     AloneTime,
     Parallelism,
     alone_time,
+    look_s,
 )
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
 
 
-class Clock:
+class World:
+    """What the time is, and whether others compute."""
+
     def __init__(self) -> None:
         self.now = 100.0
+        self.is_free = True
+        self.looks = 0
 
-    def __call__(self) -> float:
-        return self.now
+    def look(self) -> bool:
+        self.looks += 1
+        return self.is_free
 
 
 def alone_s(tokens: int) -> float:
@@ -27,13 +33,13 @@ def alone_s(tokens: int) -> float:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def world() -> World:
+    return World()
 
 
 @pytest.fixture
-def parallelism(clock: Clock) -> Parallelism:
-    return Parallelism(4, alone_s, clock)
+def parallelism(world: World) -> Parallelism:
+    return Parallelism(4, alone_s, world.look, lambda: world.now)
 
 
 def run(parallelism: Parallelism, *seconds: float) -> list[int]:
@@ -53,36 +59,41 @@ def test_one_slow_forward_says_nothing(parallelism: Parallelism) -> None:
     assert run(parallelism, 9.0, 0.3, 9.0, 0.3) == [4, 4, 4, 4]
 
 
-def test_two_behind_each_other_leave_one_thread_for_a_while(
-    parallelism: Parallelism, clock: Clock
+def test_two_behind_each_other_leave_one_thread_until_nobody_else_computes(
+    parallelism: Parallelism, world: World
 ) -> None:
+    world.is_free = False
     assert run(parallelism, 9.0, 9.0, 1.0, 1.9) == [4, 4, 1, 1]
-    clock.now += FIRST_PAUSE_S
+    for _ in range(10):
+        world.now += FIRST_PAUSE_S
+        assert run(parallelism, 1.0, 1.0) == [1, 1]
+    assert world.looks == 10
+    world.is_free = True
+    assert run(parallelism, 1.0) == [1]
+    world.now += FIRST_PAUSE_S
     assert run(parallelism, 0.3, 9.0, 0.3) == [4, 4, 4]
 
 
-def test_while_it_stays_slow_the_pauses_get_longer_up_to_a_limit(
-    parallelism: Parallelism, clock: Clock
+def test_where_looks_are_mistaken_they_get_rarer_up_to_a_limit(
+    parallelism: Parallelism, world: World
 ) -> None:
-    run(parallelism, 9.0)
     pause_s = FIRST_PAUSE_S
     for _ in range(8):
-        assert run(parallelism, 9.0, 1.0) == [4, 1]
-        clock.now += 0.99 * pause_s
+        assert run(parallelism, 9.0, 9.0, 1.0) == [4, 4, 1]
+        world.now += 0.99 * pause_s
         assert run(parallelism, 1.0) == [1]
-        clock.now += 0.01 * pause_s
+        world.now += 0.02 * pause_s
         pause_s = min(2 * pause_s, LAST_PAUSE_S)
     assert pause_s == LAST_PAUSE_S
 
 
-def test_a_proven_forward_forgets_the_long_pauses(parallelism: Parallelism, clock: Clock) -> None:
-    run(parallelism, 9.0, 9.0)
-    clock.now += FIRST_PAUSE_S
-    run(parallelism, 9.0)  # the next pause would be four times the first
-    clock.now += 2 * FIRST_PAUSE_S
+def test_proven_forwards_forget_the_long_pauses(parallelism: Parallelism, world: World) -> None:
+    for pause_s in (FIRST_PAUSE_S, 2 * FIRST_PAUSE_S):
+        run(parallelism, 9.0, 9.0)
+        world.now += pause_s
     assert run(parallelism, *[0.3] * PROVEN) == [4] * PROVEN
     run(parallelism, 9.0, 9.0)
-    clock.now += FIRST_PAUSE_S
+    world.now += FIRST_PAUSE_S
     assert run(parallelism, 0.3) == [4]
 
 
@@ -93,6 +104,10 @@ def test_how_slow_depends_on_the_tokens(parallelism: Parallelism) -> None:
     for threads in (4, 4, 1):
         assert parallelism.next() == threads
         parallelism.observe(10, 0.016)
+
+
+def test_a_look_takes_a_moment() -> None:
+    assert 0 < look_s() < 5.0
 
 
 @pytest.mark.parametrize(

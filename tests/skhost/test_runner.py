@@ -179,15 +179,19 @@ async def test_a_forward_that_others_hold_up_goes_on_with_one_thread(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("skhost.runner.alone_time", lambda *_: lambda tokens: 0.0)  # never fast
+    looks = iter([1.0, 1.0, 9.0, 0.5])  # alone twice, held up, free
+    monkeypatch.setattr("skhost.runner.look_s", lambda: next(looks))
+    monkeypatch.setattr("skhost.parallelism.FIRST_PAUSE_S", 0.0)
     runner = Runner(classifier, threads=2)
     adapter = make_adapter(classifier.base)
     batch = [(encoded(classifier, "a good text"), adapter)]
     await runner.adapt(adapter)
     seen = []
-    for _ in range(3):
+    for _ in range(4):
         await runner.run(batch)
-        seen.append((runner.threads, await runner.call(torch.get_num_threads)))
-    assert seen == [(2, 2), (2, 2), (1, 1)]
+        seen.append(await runner.call(torch.get_num_threads))
+    assert seen == [2, 2, 1, 2]
+    assert runner.threads == 2
     await runner.close()
 
 

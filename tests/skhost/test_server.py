@@ -1,12 +1,14 @@
 """A server whose device fails ends by itself, and says so."""
 
 import gc
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import failing_server
 import httpx
+import pytest
 from live_server import live_server, wait_until
 
 from skhost.exits import DEVICE_FAILED, NOT_AGAIN
@@ -30,6 +32,16 @@ def test_a_process_whose_device_is_stuck_for_good_ends_non_zero(
     assert ended.returncode == DEVICE_FAILED, ended.stderr
     assert "the device has finished nothing for" in ended.stderr
     assert DEVICE_FAILED not in NOT_AGAIN  # `skhost up` starts it again
+
+
+@pytest.mark.parametrize("is_passed_on", [False, True])
+def test_an_answer_s_body_does_not_wait_until_its_head_is_acknowledged(is_passed_on: bool) -> None:
+    with bind("127.0.0.1", 0) as listener:
+        of_child = socket.socket(fileno=listener.detach()) if is_passed_on else listener
+        with of_child, socket.create_connection(of_child.getsockname()):
+            accepted, _ = of_child.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_livez_tells_of_a_device_that_is_lost_and_the_server_ends(

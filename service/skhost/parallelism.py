@@ -22,7 +22,7 @@ from sktuning.tokens import EncodedRow
 
 log = logging.getLogger(__name__)
 
-SLOW: Final = 1.5  # times what one thread takes: the others are in the way
+SLOW: Final = 3.0  # times what one thread takes: more than a server's own loop holds up
 STRIKES: Final = 2  # slow forwards behind each other until they are left out
 FIRST_PAUSE_S, LAST_PAUSE_S = 1.0, 16.0  # until the next look; longer where a look was mistaken
 PROVEN: Final = 20  # forwards behind each other that were not slow: the next pause is a first one

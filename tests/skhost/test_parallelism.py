@@ -52,7 +52,7 @@ def run(parallelism: Parallelism, *seconds: float) -> list[int]:
 
 
 def test_a_forward_has_all_threads_while_they_are_of_use(parallelism: Parallelism) -> None:
-    assert run(parallelism, 0.3, 0.9, 1.4, 0.3) == [4, 4, 4, 4]
+    assert run(parallelism, 0.3, 0.9, 2.9, 0.3) == [4, 4, 4, 4]
 
 
 def test_one_slow_forward_says_nothing(parallelism: Parallelism) -> None:
@@ -100,10 +100,10 @@ def test_proven_forwards_forget_the_long_pauses(parallelism: Parallelism, world:
 def test_how_slow_depends_on_the_tokens(parallelism: Parallelism) -> None:
     for _ in range(3):
         assert parallelism.next() == 4
-        parallelism.observe(10, 0.014)
+        parallelism.observe(10, 0.029)
     for threads in (4, 4, 1):
         assert parallelism.next() == threads
-        parallelism.observe(10, 0.016)
+        parallelism.observe(10, 0.031)
 
 
 def test_a_look_takes_a_moment() -> None:

@@ -42,7 +42,7 @@ format: $(INSTALLED) ## let ruff fix and format
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(TEST_BASE)) ## a script of benchmarks/ (BENCH=tasks, method, ablation, training, serving, hot_swap, replicas, rolling, faults, many_adapters, soak, fuzz)
+bench: $(INSTALLED) $(if $(filter method,$(BENCH)),$(TEST_BASE)) ## a script of benchmarks/ (BENCH=tasks, method, ablation, training, serving, hot_swap, replicas, rolling, faults, many_adapters, neighbour, soak, fuzz)
 	@$(PY) benchmarks/$(BENCH).py $(ARGS)
 
 docs: $(INSTALLED) ## write the generated pages of docs/

@@ -132,7 +132,9 @@ class Settings(BaseSettings):
         ge=1,
         description="Processor threads of a training; by default as many as the container has.",
     )
-    worker_nice: int = Field(10, ge=0, le=19, description="Niceness of a training process.")
+    worker_nice: int = Field(
+        19, ge=0, le=19, description="Niceness of a training process and of its session."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least important lines that are logged, to stderr."
     )

@@ -52,13 +52,23 @@ class Launcher:
         Raises:
             TrainingProcessDied: it was killed or crashed; RQ brings the entry again at once.
         """
-        # The horse gets the group's SIGTERM too and must outlive it. A handler, unlike SIG_IGN,
-        # is not inherited by the process that it starts.
-        signal.signal(signal.SIGTERM, _outlive)
+        started: list[subprocess.Popen[bytes]] = []
+        is_to_end = False
+
+        def pass_on(signum: int, frame: FrameType | None) -> None:
+            nonlocal is_to_end
+            is_to_end = True
+            for process in started:
+                process.terminate()
+
+        signal.signal(signal.SIGTERM, pass_on)
         command = [*self.program, job_id, str(dispatch), worker, str(os.getpid())]
-        with subprocess.Popen(
-            command, env={**self.environment, f"{PREFIX}TENANT": tenant}
-        ) as process:
+        environment = {**self.environment, f"{PREFIX}TENANT": tenant}
+        # in a session of its own, which can give way to a server's
+        with subprocess.Popen(command, env=environment, start_new_session=True) as process:
+            started.append(process)
+            if is_to_end:
+                process.terminate()
             code = process.wait()
         if code == 0:
             return None
@@ -98,10 +108,6 @@ def die_with(parent: int) -> None:
     if os.getppid() != parent:
         log.error("the parent %d is gone; ending", parent)
         os._exit(HANDED_BACK)
-
-
-def _outlive(signum: int, frame: FrameType | None) -> None:
-    log.debug("signal %d: waiting for the training process", signum)
 
 
 def _text(value: Any) -> str:

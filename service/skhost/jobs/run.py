@@ -26,6 +26,7 @@ from skhost.jobs.launch import die_with
 from skhost.jobs.ledger import Claim, Ledger
 from skhost.jobs.line import Line, StopReason
 from skhost.jobs.record import Job
+from skhost.jobs.session import give_way
 from skhost.jobs.traced import traced
 from skhost.keys import Keys
 from skhost.logs import configure_logging
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str], make_work: WorkFactory) -> int:
     die_with(int(parent))
     settings = Settings()
     os.nice(settings.worker_nice)
+    give_way(settings.worker_nice)
     configure_logging(settings.log_level, settings.log_format)
     return int(asyncio.run(_attempt(settings, job_id, int(dispatch), worker, make_work)))
 

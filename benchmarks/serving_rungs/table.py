@@ -30,6 +30,14 @@ ratio is the median of the repeats' ratios. Threads: {threads}; with one, the pr
 taken, which other work on the machine does not lengthen, except through the caches and the memory.
 *Padding* is the share of attention's queries that are none: linear layers have no padding at all.
 """
+_LIVE_INTRODUCTION = """\
+# Performance of serving over HTTP
+
+Written by `benchmarks/serving.py`; every figure below was measured by it, in one run a section.
+
+In each of {repeats} repeats everything takes a turn; figures are medians, and a ratio is the median of
+the repeats' ratios. Threads: {threads}.
+"""
 Rows = Sequence[Mapping[str, Any]]
 
 COLUMNS: Mapping[str, str] = {
@@ -59,7 +67,7 @@ _DECIMALS = {
 def write_page(file: Path, rows: Rows, tokens: int, threads: int) -> None:
     """Write the page, and the pictures into a folder beside it."""
     timed = [row for row in rows if "ms" in row]
-    about = _INTRODUCTION.format(
+    about = (_INTRODUCTION if timed else _LIVE_INTRODUCTION).format(
         virtual=VIRTUAL_TOKENS,
         zipf=ZIPF,
         tokens=tokens,

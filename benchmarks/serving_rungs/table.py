@@ -35,8 +35,8 @@ _LIVE_INTRODUCTION = """\
 
 Written by `benchmarks/serving.py`; every figure below was measured by it, in one run a section.
 
-In each of {repeats} repeats everything takes a turn; figures are medians, and a ratio is the median of
-the repeats' ratios. Threads: {threads}.
+In each of {repeats} repeats everything takes a turn; figures are medians, and a ratio is the median
+of the repeats' ratios. Threads: {threads}.
 """
 Rows = Sequence[Mapping[str, Any]]
 

@@ -99,6 +99,7 @@ class _Contest:
         if options.markdown:
             ablated = self._cache.found(Ablation().runs())
             ablated += self._cache.found(Ablation().confirming(ablated))
+            ablated += self._cache.found(Ablation().as_product(ablated))
             document.write(options.markdown, outcomes, found, tried, ablated)
 
     def _rates(self) -> Rates:

@@ -12,6 +12,7 @@ from contest.variants import TUNED, VARIANTS
 from sktuning.config import FEW_STEPS
 
 SHOTS = 16
+LOSS = 1.0  # points of a dataset's test metric by which defaults may miss the best tuned run
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,21 @@ class Ablation:
                 for seed in range(self.seeds, self.seeds + self.confirm):
                     yield replace(found[variant], seed=seed)
 
+    def as_product(self, outcomes: Sequence[Outcome]) -> Iterator[Run]:
+        """Default and preferred variant as the product trains, where the default lost a point.
+
+        Args:
+            outcomes: what `runs` and `confirming` found.
+        """
+        lost = {row["dataset"] for row in tuned_rows(outcomes) if row["default less it"] < -LOSS}
+        for dataset, of_it in _by_setting(o for o in outcomes if not o.run.shots).items():
+            best = _preferred(of_it)
+            if dataset in lost and VARIANTS[best].is_setting:
+                found = {outcome.run.variant: outcome.run for outcome in of_it}
+                for seed in range(self.seeds + self.confirm):
+                    for variant in ("", best):
+                        yield replace(found[variant], seed=seed, as_product=True)
+
 
 def as_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """A row a variant: the mean score of each setting in points, and its distance to the default's.
@@ -101,27 +117,37 @@ def tuned_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
     Scores in points, the means of the seeds that both have. Few rows a label are left out.
     """
-    rows = []
-    for dataset, of_it in _by_setting(o for o in outcomes if not o.run.shots).items():
-        best = _preferred(of_it)
-        test = {
-            (o.run.variant, o.run.seed): 100 * o.score for o in of_it if o.run.variant in ("", best)
-        }
-        seeds = {seed for _, seed in test if {("", seed), (best, seed)} <= test.keys()}
-        if seeds:
-            default, its = (fmean(test[v, seed] for seed in seeds) for v in ("", best))
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "variants": len({o.run.variant for o in of_it}),
-                    "best of held-out rows": best or "default",
-                    "seeds": len(seeds),
-                    "default": round(default, 1),
-                    "its test": round(its, 1),
-                    "default less it": round(default - its, 1),
-                }
-            )
-    return rows
+    many = _by_setting(o for o in outcomes if not o.run.shots)
+    found = (_beside(dataset, of_it, _preferred(of_it)) for dataset, of_it in many.items())
+    return [row for row in found if row]
+
+
+def product_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
+    """The same of `Ablation.as_product`'s runs, each dataset's one variant beside its default."""
+    found = [
+        _beside(dataset, of_it, max(outcome.run.variant for outcome in of_it))
+        for dataset, of_it in _by_setting(outcomes).items()
+    ]
+    return [row for row in found if row]
+
+
+def _beside(dataset: str, outcomes: Sequence[Outcome], variant: str) -> dict[str, Any]:
+    """Nothing where no seed has both."""
+    compared = [o for o in outcomes if o.run.variant in ("", variant)]
+    test = {(o.run.variant, o.run.seed): 100 * o.score for o in compared}
+    seeds = {seed for _, seed in test if {("", seed), (variant, seed)} <= test.keys()}
+    if not seeds:
+        return {}
+    default, its = (fmean(test[v, seed] for seed in seeds) for v in ("", variant))
+    return {
+        "dataset": dataset,
+        "variants": len({o.run.variant for o in outcomes}),
+        "best of held-out rows": variant or "default",
+        "seeds": len(seeds),
+        "default": round(default, 1),
+        "its test": round(its, 1),
+        "default less it": round(default - its, 1),
+    }
 
 
 def _by_setting(outcomes: Iterable[Outcome]) -> dict[str, list[Outcome]]:

@@ -2,30 +2,29 @@
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from label_texts import as_prompt
 from safetensors.torch import save
 from tasks import METRICS
 from transformers.utils import logging as transformers_logging
 
-from contest import machine, memory
+from contest import machine, memory, product
 from contest.bases import source_of
 from contest.bodies import SemanticBody
+from contest.choices import spec_of
 from contest.contender import Contender
 from contest.judge import Judge
 from contest.loop import Loop, plan_epochs
-from contest.methods import adapter_method, build
+from contest.methods import build
 from contest.run import Outcome, Point, Run
 from contest.stage import Stage
 from contest.subject import read_subject
 from contest.variants import VARIANTS, Variant
 from sktuning.base import FrozenBase
 from sktuning.classify import Classifier
-from sktuning.config import AdapterSpec, TrainingConfig
+from sktuning.config import TrainingConfig
 from sktuning.data import Dataset
 from sktuning.loading import find_source
 from sktuning.metrics import MAIN_METRIC
@@ -39,15 +38,12 @@ def perform(run: Run, data: Path, device: str = "auto") -> Outcome:
     source = source_of(run.base)
     base = FrozenBase.load(source, device=device, dtype=run.dtype)
     variant = VARIANTS[run.variant]
-    training = replace(_training(run, len(dataset.train)), **variant.training)
-    spec = AdapterSpec(method=adapter_method(run.method), training=training, **variant.spec)
-    if variant.describes:
-        spec = replace(spec, prompt_text=as_prompt(run.dataset))
+    spec = spec_of(run, _training(run, len(dataset.train)))
     classifier = Classifier(base)
     config = make_config(classifier, dataset, spec)
     torch.manual_seed(run.seed)
     stage = Stage(classifier, config, find_source(source).location)
-    return _Performance(run, dataset, stage, training, variant).outcome()
+    return _Performance(run, dataset, stage, spec.training, variant).outcome()
 
 
 def _training(run: Run, num_rows: int) -> TrainingConfig:
@@ -100,7 +96,7 @@ class _Performance:
             peak_bytes=peak,
             held_out_rows=len(self._held_out.rows),
             test_rows=len(test.rows),
-            machine=machine.describe(_name(self._stage.device), torch.get_num_threads()),
+            machine=machine.of(self._stage.device),
             **self._effort(),
         )
 
@@ -143,15 +139,12 @@ class _Performance:
         )
 
 
-def _name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
-
-
 def main(arguments: list[str]) -> int:
     """``RUN-AS-JSON DATA DEVICE FILE``: perform the run and write its outcome."""
     settings, data, device, file = arguments
     transformers_logging.set_verbosity_error()
-    outcome = perform(Run(**json.loads(settings)), Path(data), device)
+    run = Run(**json.loads(settings))
+    outcome = (product.perform if run.as_product else perform)(run, Path(data), device)
     Path(file).write_text(outcome.to_json())
     return 0
 

@@ -106,8 +106,17 @@ def _ablation(outcomes: Sequence[Outcome]) -> str:
         "rows: what somebody who tries all of them would win. Means of the seeds that both have; "
         "the first one chose."
     )
-    tables = [_markdown(rows(outcomes)) for rows in (ablation.as_rows, ablation.tuned_rows)]
-    return "\n\n".join(["## Defaults", about, tables[0], tuned, tables[1]]) + "\n"
+    alike = [outcome for outcome in outcomes if not outcome.run.as_product]
+    again = ablation.product_rows([outcome for outcome in outcomes if outcome.run.as_product])
+    tables = [_markdown(rows(alike)) for rows in (ablation.as_rows, ablation.tuned_rows)]
+    parts = ["## Defaults", about, tables[0], tuned, tables[1]]
+    if again:
+        parts += [
+            "Where the default is more than a point behind, the same rows as the product trains: "
+            "as long as it gets better, with the best evaluation's state kept.",
+            _markdown(again),
+        ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _markdown(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 PACKAGES = ("skhost", "torch", "transformers", "peft")
 
 
@@ -22,6 +24,12 @@ def describe(device: str, threads: int) -> Mapping[str, Any]:
         **{name: version(name) for name in PACKAGES},
         "date": datetime.now(UTC).date().isoformat(),
     }
+
+
+def of(device: torch.device) -> Mapping[str, Any]:
+    """`describe` for this process and the device that its tensors are on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+    return describe(name, torch.get_num_threads())
 
 
 def _processor() -> str:

@@ -26,6 +26,7 @@ class Run:
         points: evaluations of the held-out rows, evenly spread over the steps.
         dtype: of the frozen base; what is trained is in float32.
         variant: what is otherwise than by default, see `contest.variants`.
+        as_product: whether it trains as the product does: then epochs and points say nothing.
     """
 
     base: str
@@ -42,13 +43,15 @@ class Run:
     dtype: str = "float32"
     format: int = FORMAT
     variant: str = ""
+    as_product: bool = False
 
     @property
     def key(self) -> str:
         """Tells these settings from all others."""
         settings = asdict(self)
-        if not self.variant:
-            del settings["variant"]
+        for later in ("variant", "as_product"):  # what runs without them are named as ever
+            if not settings[later]:
+                del settings[later]
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:12]
 
     @property
@@ -58,7 +61,8 @@ class Run:
 
     def __str__(self) -> str:
         shots = f" {self.shots}/label" if self.shots else ""
-        method = f"{self.method} {self.variant}".strip()
+        how = "as the product" if self.as_product else ""
+        method = " ".join(filter(None, (self.method, self.variant, how)))
         return f"{self.base} {self.dataset}{shots} {method} {self.learning_rate:g} #{self.seed}"
 
 

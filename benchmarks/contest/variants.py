@@ -32,6 +32,11 @@ class Variant:
     describes: bool = False
     head: type[Headed] | None = None
 
+    @property
+    def is_setting(self) -> bool:
+        """Whether a user of the product can choose it."""
+        return self.has_muon and self.has_warm_start and self.head is None
+
 
 DEFAULT = Variant()
 _MAP_RATE = default_learning_rate(Method.SK_PREFIX, Transform.LOW_RANK)

@@ -12,6 +12,7 @@ from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
+from math import isinf
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 LEAD_S = 0.002  # a whole batch that waits is handed over this long before the device is free
 MAX_RUNNING = 2  # one on the device, one handed over
 BACKGROUND_S = 0.1  # a forward with batch work in it takes about this long at most
+LEAST_BATCHES = 4  # whole ones that may wait, however slow the device seems
 BACKGROUND_SHARE = 8  # but has this part of a whole batch: small forwards are slow for their tokens
 
 Payload = TypeVar("Payload")
@@ -124,7 +126,7 @@ class Batcher(Generic[Payload, Result]):
             self._queue.push(work)
         self._notice()
 
-    def check_items(self, count: int) -> None:
+    def check_items(self, count: int, priority: Priority = Priority.INTERACTIVE) -> None:
         """Whether so many items would find room, whatever they cost; nothing is reserved.
 
         Raises:
@@ -133,6 +135,7 @@ class Batcher(Generic[Payload, Result]):
         over = self._queue.num_items + count - self._limits.max_waiting_items
         if 0 < over <= self._queue.num_items:
             self._refuse(over, 0)
+        self._check_time(priority)
 
     def discard(self, works: Sequence[Work[Payload, Result]]) -> None:
         """Their client has left: cancel what is unfinished and free its place in the queue."""
@@ -177,8 +180,27 @@ class Batcher(Generic[Payload, Result]):
         over_tokens = queue.num_tokens + tokens - limits.max_waiting_tokens
         if over_items > 0 or over_tokens > 0:
             self._refuse(max(over_items, 0), max(over_tokens, 0))
+        for priority in {work.priority for work in works}:
+            self._check_time(priority)
         self._check_background(works)
         self._check_lanes(works)
+
+    def _check_time(self, priority: Priority) -> None:
+        """Whoever would have to wait long learns so now, and not when the time is over."""
+        if (over := -self._timely_room(priority)) > 0:
+            self._refuse(0, over)
+
+    def _timely_room(self, priority: Priority) -> int:
+        """Tokens that may still come until those of a class take longer than work may wait.
+
+        Batch work, which is done beside the rest, has its share of the time.
+        """
+        limits, waiting = self._limits, self._queue.of(priority).num_tokens
+        if not self._rate.is_known or isinf(limits.max_waiting_s):
+            return limits.max_waiting_tokens - waiting
+        least = LEAST_BATCHES * limits.max_batch_tokens
+        room = max(self._rate.tokens_in(limits.max_waiting_s), least)
+        return int(room * limits.batch_share if priority is Priority.BATCH else room) - waiting
 
     def _check_background(self, works: Sequence[Work[Payload, Result]]) -> None:
         """Batch work waits in a part of the room only, so that there is always some for others."""
@@ -202,7 +224,8 @@ class Batcher(Generic[Payload, Result]):
             costs = [work.cost for work in lane]
             items, tokens = queue.of(priority).lane_size(name)
             over_items = items + len(costs) - free_items
-            over_tokens = tokens + sum(costs) - free_tokens
+            soon = limits.lane_share * self._timely_room(priority)
+            over_tokens = max(tokens + sum(costs) - free_tokens, tokens - soon)
             if over_items > 0 or over_tokens > 0:
                 self._refuse(max(int(over_items), 0), max(int(over_tokens), 0))
 

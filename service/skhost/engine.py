@@ -198,7 +198,8 @@ class Engine:
         schedule: Schedule,
         *before: Stage,
     ) -> list[AdapterAnswer]:
-        self.batcher.check_items(len(pinned) * len(inputs))  # what is refused is not tokenised
+        # what is refused is not tokenised
+        self.batcher.check_items(len(pinned) * len(inputs), schedule.priority)
         clock = _Clock()
         is_little = len(pinned) * sum(item.num_chars for item in inputs) <= HERE_CHARS
         aside = _here if is_little else self._in_thread

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from skhost.drain import Drain
+from skhost.protocol import Protocol
 
 if TYPE_CHECKING:  # the supervisor listens, too, and has no use for torch
     from skhost.services import Services
@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # the supervisor listens, too, and has no use for torch
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
-CLOSED = "closed"  # in a request's state: what is to be `set` when its connection is closed
 LINGER_S = 1.0  # after the drain, for what was sent on connections that are open
 SWITCH_S = 0.0005  # the device's thread takes the interpreter at every operation, and may not wait
 YOUNG_OBJECTS = 10_000  # between collections: those of some tens of requests
@@ -44,21 +43,6 @@ class CannotStart(Exception):
 
 class DeviceFailed(Exception):
     """The application ended because its device, or the base in its memory, cannot be used."""
-
-
-class TellingProtocol(H11Protocol):
-    """HTTP that tells a request when its connection is closed.
-
-    `receive` says so only after what was received before, and a stream may not want that yet.
-    """
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Sets what the request has put into its state, if it has."""
-        if self.cycle is not None:
-            closed = self.cycle.scope["state"].get(CLOSED)
-            if closed is not None:
-                closed.set()
-        super().connection_lost(exc)
 
 
 class DrainingServer(uvicorn.Server):
@@ -174,7 +158,7 @@ def build_server(app: FastAPI, drain: Drain) -> DrainingServer:
     """The server for an application; run it with a listener of `bind`."""
     config = uvicorn.Config(
         app,
-        http=TellingProtocol,
+        http=Protocol,
         log_config=None,  # the command line has configured logging
         access_log=False,  # one line a request comes from the envelope
         server_header=False,

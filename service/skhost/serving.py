@@ -90,6 +90,7 @@ def limits_of(settings: Settings) -> Limits:
         max_batch_tokens=settings.max_batch_tokens,
         max_waiting_items=settings.max_waiting_items,
         max_waiting_tokens=settings.max_waiting_tokens,
+        max_waiting_s=settings.max_waiting_s,
     )
 
 

@@ -85,6 +85,12 @@ class Settings(BaseSettings):
     max_batch_tokens: int = Field(4096, ge=64, description="Tokens a forward, prompts included.")
     max_waiting_items: int = Field(4096, ge=1, description="Texts that may wait.")
     max_waiting_tokens: int = Field(262_144, ge=64, description="Tokens that may wait.")
+    max_waiting_s: float = Field(
+        10.0,
+        gt=0,
+        description="Seconds that what waits may take, as fast as the device has been lately; "
+        "beyond that new texts are refused.",
+    )
     max_items_per_request: int = Field(256, ge=1, description="Texts a request.")
     max_adapters_per_request: int = Field(16, ge=1, description="Adapters a fan-out.")
     max_text_chars: int = Field(100_000, ge=1, description="Characters a text.")

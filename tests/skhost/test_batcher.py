@@ -20,6 +20,13 @@ def dropped(batcher: Batcher[int, int], reason: str) -> float:
     return registry.get_sample_value("skhost_drops_total", {"reason": reason}) or 0.0
 
 
+def at_rate(batcher: Batcher[int, int], tokens_a_second: int) -> None:
+    """From now on the device is taken to have been that fast, whatever it does."""
+    batcher._rate = DrainRate()
+    batcher._rate.observe(tokens_a_second, tokens_a_second, 1.0)
+    batcher._rate.observe = lambda *_: None  # type: ignore[method-assign]
+
+
 async def test_every_work_gets_its_own_result() -> None:
     async with serving(Doubling()) as batcher:
         works = [work(number, queue=str(number % 7)) for number in range(100)]
@@ -250,9 +257,7 @@ async def test_a_forward_with_batch_work_takes_a_tenth_of_a_second_or_an_eighth_
         await runs.handed_over(1)
         flood = [work(1, cost=10, priority=Priority.BATCH) for _ in range(40)]
         batcher.submit(flood)
-        batcher._rate = DrainRate()
-        batcher._rate.observe(rate, rate, 1.0)
-        batcher._rate.observe = lambda *_: None  # type: ignore[method-assign]  # stays as it is
+        at_rate(batcher, rate)
         runs.let_through(50)
         await answers([running, *flood])
     assert len(runs.batches[1]) == num_rows
@@ -310,6 +315,56 @@ async def test_the_time_to_come_back_follows_the_rate() -> None:
             batcher.submit([work(2, queue="b", cost=400)])
         assert refused.value.retry_after_s == pytest.approx(2.0)
         assert await answers([first]) == [2]
+
+
+async def test_who_would_wait_too_long_is_refused_at_once() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=10, max_waiting_s=2.0)) as batcher:
+        batcher.submit([running := work(0, cost=10)])
+        await runs.handed_over(1)
+        at_rate(batcher, 100)
+        batcher.submit(works := [work(n, queue=str(n), cost=70) for n in range(3)])
+        batcher.check_items(1, Priority.BATCH)
+        with pytest.raises(Overloaded) as refused:  # 210 tokens are 2.1 s
+            batcher.check_items(1)
+        assert refused.value.retry_after_s == pytest.approx(0.1)
+        with pytest.raises(Overloaded):
+            batcher.submit([work(4, queue="4")])
+        batcher.submit(background := [work(5, queue="5", cost=90, priority=Priority.BATCH)])
+        runs.let_through(20)
+        assert await answers([running, *works, *background]) == [0, 0, 2, 4, 10]
+        batcher.submit([large := work(6, cost=1000)])  # nothing is before it
+        assert await answers([large]) == [12]
+
+
+async def test_some_batches_may_wait_however_slow_the_device_seems() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=100, max_waiting_s=1.0)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        at_rate(batcher, 1)
+        batcher.submit(works := [work(n, queue=str(n), cost=50) for n in range(9)])
+        with pytest.raises(Overloaded):
+            batcher.submit([work(9, queue="9")])
+        runs.let_through(20)
+        await answers([running, *works])
+
+
+async def test_one_adapter_takes_no_more_than_its_share_of_the_time() -> None:
+    runs = Doubling(is_open=False)
+    limits = Limits(max_batch_tokens=10, max_waiting_s=2.0, lane_share=1.0)
+    async with serving(runs, limits) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        at_rate(batcher, 100)
+        flood = [work(1, queue="flood", cost=20) for _ in range(6)]
+        for each in flood:
+            batcher.submit([each])
+        with pytest.raises(Overloaded):  # it has 120 of the 200 tokens that are done in time
+            batcher.submit([work(1, queue="flood", cost=20)])
+        batcher.submit(others := [work(2, queue="other", cost=20) for _ in range(4)])
+        runs.let_through(20)
+        await answers([running, *flood, *others])
 
 
 async def test_draining_finishes_what_was_accepted_and_refuses_the_rest() -> None:

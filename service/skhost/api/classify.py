@@ -1,8 +1,11 @@
 """POST /classify: texts in, each adapter's answers out."""
 
-from typing import Annotated, Any
+import re
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import ValidationError
 
 from skhost.access.record import Scope
 from skhost.api.answer import JsonAnswer
@@ -34,7 +37,41 @@ from skhost.errors import (
 )
 from skhost.schedule import Priority
 
-router = APIRouter(tags=["classify"], route_class=StrictRoute)
+_USUAL_QUERY: Final = re.compile(rb"adapter=([\w.@,-]{1,2000})", re.ASCII)
+_MAY_CLASSIFY: Final = Needs(Scope.CLASSIFY)
+
+
+class ClassifyRoute(StrictRoute):
+    """Reads the usual request by itself, in a third of FastAPI's time; FastAPI reads any other.
+
+    The usual one names its adapters and nothing else, plainly, and has a body that is as it should
+    be. So whatever is wrong with a request is found and said in one place.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler in front of FastAPI's."""
+        handle = super().get_route_handler()
+
+        async def handle_quickly(request: Request) -> Response:
+            scope = request.scope
+            query = _USUAL_QUERY.fullmatch(scope["query_string"])
+            if query is None or not _is_plain_json(scope["headers"]):
+                return await handle(request)
+            try:
+                body = ClassifyRequest.model_validate_json(await request.body())
+            except ValidationError:
+                return await handle(request)
+            await _MAY_CLASSIFY(request)
+            return await classify(request, body, query[1].decode())
+
+        return handle_quickly
+
+
+def _is_plain_json(headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    return [value for name, value in headers if name == b"content-type"] == [b"application/json"]
+
+
+router = APIRouter(tags=["classify"], route_class=ClassifyRoute)
 
 AdapterQuery = Annotated[
     str,
@@ -55,7 +92,7 @@ AdapterQuery = Annotated[
         *(BaseIncompatible, AdapterUnusable, AdapterQuarantined, Overloaded, DeadlineExceeded),
         *(RegistryUnavailable, StoreUnavailable),
     ),
-    dependencies=[Depends(Needs(Scope.CLASSIFY))],
+    dependencies=[Depends(_MAY_CLASSIFY)],
 )
 async def classify(
     request: Request,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from skhost.server import CLOSED
+from skhost.protocol import CLOSED
 
 Returned = TypeVar("Returned")
 

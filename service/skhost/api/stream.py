@@ -41,8 +41,8 @@ from skhost.errors import (
 )
 from skhost.names import AdapterRef, parse_ref
 from skhost.ordered import in_order
+from skhost.protocol import CLOSED
 from skhost.schedule import Priority, Schedule
-from skhost.server import CLOSED
 from skhost.services import Services
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,89 @@
+"""HTTP/1.1 as uvicorn and llhttp have it, with bounds and news that a server of ours needs."""
+
+from typing import Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+CLOSED: Final = "closed"  # in a request's state: what is to be `set` when its connection is closed
+MAX_HEAD_BYTES: Final = 64 << 10  # of a request's line and headers, or of what follows its body
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP that bounds heads, keeps to HTTP/1.1, and tells a request of a closed connection.
+
+    llhttp keeps what it reads of a head, however long. Here bytes are counted in which neither a
+    head nor a part of a body ends. And where a client offers another protocol it takes what follows
+    the head for that one; such an offer may be passed over (RFC 9110, section 7.8), which is done
+    by reading the head again without it.
+
+    `receive` tells of a closed connection only after what was received before, and a stream may not
+    want that yet.
+    """
+
+    _num_unread = 0  # bytes
+    _is_between = True  # two requests
+
+    def data_received(self, data: bytes) -> None:
+        """Parses what has come, unless it is a head without an end."""
+        self._unset_keepalive_if_required()
+        self._num_unread += len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_without_offer(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self._refuse("Invalid HTTP request received.")
+        else:
+            if self._num_unread > MAX_HEAD_BYTES:
+                self._refuse(f"A request's head may have {MAX_HEAD_BYTES:,} bytes.")
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        if not self._is_between:  # what has come is the end of another request, too
+            self._num_unread = 0
+        self._is_between = False
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Called by the parser."""
+        if not self.parser.should_upgrade():
+            self._num_unread = 0
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Called by the parser."""
+        self._num_unread = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Called by the parser."""
+        if not self.parser.should_upgrade():
+            self._num_unread, self._is_between = 0, True
+            super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Sets what the request has put into its state, if it has."""
+        if self.cycle is not None:
+            closed = self.cycle.scope["state"].get(CLOSED)
+            if closed is not None:
+                closed.set()
+        super().connection_lost(exc)
+
+    def _read_without_offer(self, rest: bytes) -> None:
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self._refuse("Invalid HTTP request received.")
+            return
+        line = b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())
+        headers = (b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade")
+        self.parser = httptools.HttpRequestParser(self)
+        self._num_unread, self._is_between = 0, True
+        self.data_received(b"".join((line, *headers, b"\r\n", rest)))
+
+    def _refuse(self, reason: str) -> None:
+        """Read no more; what is told of it must not be taken for another request's answer."""
+        if self.cycle is not None and self.cycle.response_started:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            self.send_400_response(reason)

@@ -222,6 +222,8 @@ class Engine:
     async def _pin(self, refs: Sequence[AdapterRef], pins: AsyncExitStack) -> list[Pinned]:
         """Each reference's version, kept in memory until `pins` is closed."""
         records = [await self.registries.find(ref) for ref in refs]
+        if len(records) == 1:  # needs no task of its own
+            return [(records[0], await pins.enter_async_context(self.residency.pin(records[0])))]
         outcomes = await asyncio.gather(
             *(pins.enter_async_context(self.residency.pin(record)) for record in records),
             return_exceptions=True,  # what was pinned beside a failure is on the stack by then

@@ -117,32 +117,33 @@ def tuned_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
 
     Scores in points, the means of the seeds that both have. Few rows a label are left out.
     """
-    many = _by_setting(o for o in outcomes if not o.run.shots)
-    found = (_beside(dataset, of_it, _preferred(of_it)) for dataset, of_it in many.items())
-    return [row for row in found if row]
+    rows = []
+    for dataset, of_it in _by_setting(o for o in outcomes if not o.run.shots).items():
+        best, count = _preferred(of_it), len({o.run.variant for o in of_it})
+        if scores := _beside(of_it, best):
+            preferred = {"variants": count, "best of held-out rows": best or "default"}
+            rows.append({"dataset": dataset, **preferred, **scores})
+    return rows
 
 
 def product_rows(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
-    """The same of `Ablation.as_product`'s runs, each dataset's one variant beside its default."""
-    found = [
-        _beside(dataset, of_it, max(outcome.run.variant for outcome in of_it))
-        for dataset, of_it in _by_setting(outcomes).items()
-    ]
-    return [row for row in found if row]
+    """A row a dataset of `Ablation.as_product`'s runs: the default beside the one variant."""
+    rows = []
+    for dataset, of_it in _by_setting(outcomes).items():
+        variant = max(outcome.run.variant for outcome in of_it)
+        if scores := _beside(of_it, variant):
+            rows.append({"dataset": dataset, "variant": variant, **scores})
+    return rows
 
 
-def _beside(dataset: str, outcomes: Sequence[Outcome], variant: str) -> dict[str, Any]:
-    """Nothing where no seed has both."""
-    compared = [o for o in outcomes if o.run.variant in ("", variant)]
-    test = {(o.run.variant, o.run.seed): 100 * o.score for o in compared}
+def _beside(outcomes: Sequence[Outcome], variant: str) -> dict[str, Any]:
+    """The default's test rows and the variant's; nothing where no seed has both."""
+    test = {(o.run.variant, o.run.seed): 100 * o.score for o in outcomes}
     seeds = {seed for _, seed in test if {("", seed), (variant, seed)} <= test.keys()}
     if not seeds:
         return {}
     default, its = (fmean(test[v, seed] for seed in seeds) for v in ("", variant))
     return {
-        "dataset": dataset,
-        "variants": len({o.run.variant for o in outcomes}),
-        "best of held-out rows": variant or "default",
         "seeds": len(seeds),
         "default": round(default, 1),
         "its test": round(its, 1),

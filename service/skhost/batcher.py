@@ -30,6 +30,7 @@ LEAD_S = 0.002  # a whole batch that waits is handed over this long before the d
 MAX_RUNNING = 2  # one on the device, one handed over
 BACKGROUND_S = 0.1  # a forward with batch work in it takes about this long at most
 LEAST_BATCHES = 4  # whole ones that may wait, however slow the device seems
+OVERTAKEN = 2  # times the time that work may wait, where others come meanwhile
 BACKGROUND_SHARE = 8  # but has this part of a whole batch: small forwards are slow for their tokens
 
 Payload = TypeVar("Payload")
@@ -187,20 +188,20 @@ class Batcher(Generic[Payload, Result]):
 
     def _check_time(self, priority: Priority) -> None:
         """Whoever would have to wait long learns so now, and not when the time is over."""
-        if (over := -self._timely_room(priority)) > 0:
+        if (over := self._queue.of(priority).num_tokens - self._timely_tokens(priority)) > 0:
             self._refuse(0, over)
 
-    def _timely_room(self, priority: Priority) -> int:
-        """Tokens that may still come until those of a class take longer than work may wait.
+    def _timely_tokens(self, priority: Priority) -> int:
+        """Tokens of a class that are done within the time that work may wait.
 
         Batch work, which is done beside the rest, has its share of the time.
         """
-        limits, waiting = self._limits, self._queue.of(priority).num_tokens
+        limits = self._limits
         if not self._rate.is_known or isinf(limits.max_waiting_s):
-            return limits.max_waiting_tokens - waiting
+            return limits.max_waiting_tokens
         least = LEAST_BATCHES * limits.max_batch_tokens
-        room = max(self._rate.tokens_in(limits.max_waiting_s), least)
-        return int(room * limits.batch_share if priority is Priority.BATCH else room) - waiting
+        tokens = max(self._rate.tokens_in(limits.max_waiting_s), least)
+        return int(tokens * limits.batch_share if priority is Priority.BATCH else tokens)
 
     def _check_background(self, works: Sequence[Work[Payload, Result]]) -> None:
         """Batch work waits in a part of the room only, so that there is always some for others."""
@@ -224,10 +225,22 @@ class Batcher(Generic[Payload, Result]):
             costs = [work.cost for work in lane]
             items, tokens = queue.of(priority).lane_size(name)
             over_items = items + len(costs) - free_items
-            soon = limits.lane_share * self._timely_room(priority)
-            over_tokens = max(tokens + sum(costs) - free_tokens, tokens - soon)
+            over_tokens = tokens + sum(costs) - free_tokens
             if over_items > 0 or over_tokens > 0:
                 self._refuse(max(int(over_items), 0), max(int(over_tokens), 0))
+            self._check_lane_time(priority, tokens)
+
+    def _check_lane_time(self, priority: Priority, waiting: int) -> None:
+        """As `_check_time` for one lane, which may have as many rivals all the while as it has now.
+
+        Lanes take turns, so the last in a long lane waits longest, overtaken by all who come to
+        others; it may wait for so many times as long as work may by what waits already.
+        """
+        queue, timely = self._queue.of(priority), self._timely_tokens(priority)
+        free_soon = self._limits.lane_share * (timely - queue.num_tokens)
+        late = waiting * queue.num_lanes - OVERTAKEN * timely
+        if (over := max(waiting - int(free_soon), late)) > 0:
+            self._refuse(0, over)
 
     def _refuse(self, items: int, tokens: int) -> None:
         self._metrics.drop("overloaded", 1)

@@ -55,6 +55,11 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         return self.num_items
 
+    @property
+    def num_lanes(self) -> int:
+        """Lanes with something that waits."""
+        return len(self._lanes)
+
     def lane_size(self, queue: str) -> tuple[int, int]:
         """Items and tokens that wait in one lane."""
         lane = self._lanes.get(queue)

@@ -234,3 +234,28 @@ def test_the_default_stands_beside_what_the_held_out_rows_prefer() -> None:
     }
     assert ablation.as_rows([*outcomes, *more])[1]["to default"] == 10.0  # by the seed of all
     assert list(ablation.Ablation().confirming([outcome(RUN)])) == []
+
+
+def test_where_the_default_loses_a_point_both_are_trained_as_the_product_does() -> None:
+    better = replace(RUN, variant="no dropout")
+    lost = [outcome(RUN, 0.90), outcome(better, 0.92, (0.5, 0.95))]
+    planned = list(ablation.Ablation(confirm=1).as_product(lost))
+    assert {(run.variant, run.seed) for run in planned} == {
+        (variant, seed) for variant in ("", "no dropout") for seed in (0, 1)
+    }
+    assert all(run.as_product for run in planned)
+    assert {run.key for run in planned}.isdisjoint(o.run.key for o in lost)
+    near = [outcome(RUN, 0.91), outcome(better, 0.92, (0.5, 0.95))]
+    assert list(ablation.Ablation().as_product(near)) == []
+    trained = [outcome(run, 0.9 if run.variant else 0.94 + run.seed / 100) for run in planned]
+    alone = outcome(replace(RUN, as_product=True, seed=7))
+    assert ablation.product_rows([*trained, alone]) == [
+        {
+            "dataset": "trec",
+            "variant": "no dropout",
+            "seeds": 2,
+            "default": 94.5,
+            "its test": 90.0,
+            "default less it": 4.5,
+        }
+    ]

@@ -367,6 +367,23 @@ async def test_one_adapter_takes_no_more_than_its_share_of_the_time() -> None:
         await answers([running, *flood, *others])
 
 
+async def test_one_adapter_holds_what_is_done_in_time_though_others_go_on_coming() -> None:
+    runs = Doubling(is_open=False)
+    async with serving(runs, Limits(max_batch_tokens=10, max_waiting_s=4.0)) as batcher:
+        batcher.submit([running := work(0)])
+        await runs.handed_over(1)
+        at_rate(batcher, 100)
+        others = [work(1, queue=str(n)) for n in range(9)]
+        batcher.submit(others)
+        batcher.submit(lane := [work(2, queue="long", cost=81)])
+        with pytest.raises(Overloaded) as refused:  # of ten lanes: 8.1 s
+            batcher.submit([work(2, queue="long")])
+        assert refused.value.retry_after_s == pytest.approx(0.1)
+        batcher.submit(another := [work(3, queue="another", cost=81)])
+        runs.let_through(30)
+        await answers([running, *others, *lane, *another])
+
+
 async def test_draining_finishes_what_was_accepted_and_refuses_the_rest() -> None:
     runs = Doubling(is_open=False)
     async with serving(runs, Limits(max_batch_items=1)) as batcher:

@@ -22,6 +22,7 @@ from sktuning.tokens import EncodedRow
 SINGLE_CLIENTS, BATCH_CLIENTS, BATCH_ROWS = 64, 8, 32
 SHARES = (0.25, 0.5, 0.75, 0.9, 1.5, 3.0)
 HALF, OVERLOAD = 0.5, 3.0
+SATURATIONS = 3  # closed loops before an overload, and after it
 FLOOD = 10  # times an adapter's share
 ALONE = 20  # single rows a turn
 

@@ -1,12 +1,47 @@
 """HTTP/1.1 as uvicorn and llhttp have it, with bounds and news that a server of ours needs."""
 
-from typing import Final
+import asyncio
+from typing import Final, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 CLOSED: Final = "closed"  # in a request's state: what is to be `set` when its connection is closed
 MAX_HEAD_BYTES: Final = 64 << 10  # of a request's line and headers, or of what follows its body
+
+
+class _Joined:
+    """A transport that sends an answer's head together with what is written right behind it."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head: bytes | None = b""  # None: it is sent
+
+    def write(self, data: bytes) -> None:
+        """Called with the head first."""
+        if self._head is None:
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+            self._loop.call_soon(self._send)
+        else:
+            self._head += data
+            self._send()
+
+    def close(self) -> None:
+        """Send what is held, and no more."""
+        self._send()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Whether nothing can be written."""
+        return self._transport.is_closing()
+
+    def _send(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = None
 
 
 class Protocol(HttpToolsProtocol):
@@ -50,6 +85,8 @@ class Protocol(HttpToolsProtocol):
         if not self.parser.should_upgrade():
             self._num_unread = 0
             super().on_headers_complete()
+            # each write is a system call, and with Nagle's algorithm off a packet
+            self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport, self.loop))
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser."""

@@ -34,9 +34,17 @@ def make_data(folder: Path) -> Path:
 
 def test_a_run_trains_as_the_product_does(tmp_path: Path, tiny_bert_folder: Path) -> None:
     data = make_data(tmp_path / "data" / "trec")
-    settings = {"rows": None, "epochs": 0, "dtype": "float32", "as_product": True}
     run = Run(
-        str(tiny_bert_folder), "trec", "sk-prefix", 0.02, seed=3, variant="low rank 8", **settings
+        str(tiny_bert_folder),
+        "trec",
+        "sk-prefix",
+        0.02,
+        rows=None,
+        epochs=0,
+        seed=3,
+        dtype="float32",
+        variant="low rank 8",
+        as_product=True,
     )
     found = Children(data, "cpu", 1)(run)
     dataset = read_subject(data, run)

@@ -95,6 +95,12 @@ def test_requests_behind_each_other_are_answered_in_their_order(connection: sock
     assert statuses(all_of(connection)) == [200, 404, 200]
 
 
+def test_an_answer_comes_in_one_piece(connection: socket.socket) -> None:
+    for _ in range(20):
+        connection.sendall(b"GET /livez HTTP/1.1\r\n%s\r\n" % HOST)
+        assert connection.recv(1 << 16).endswith(b'{"status":"alive"}')
+
+
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_an_offer_of_another_protocol_is_passed_over(
     connection: socket.socket, is_chunked: bool

@@ -47,26 +47,28 @@ class _Joined:
 class Protocol(HttpToolsProtocol):
     """HTTP that bounds heads, keeps to HTTP/1.1, and tells a request of a closed connection.
 
-    llhttp keeps what it reads of a head, however long. Here bytes are counted in which neither a
-    head nor a part of a body ends. And where a client offers another protocol it takes what follows
-    the head for that one; such an offer may be passed over (RFC 9110, section 7.8), which is done
-    by reading the head again without it.
+    llhttp keeps what it reads of a head, however long: here bytes are counted in which neither a
+    head nor a part of a body ends. And it takes what follows a head that offers another protocol
+    for that one: such an offer may be passed over (RFC 9110, section 7.8), by reading the head
+    again without it.
 
     `receive` tells of a closed connection only after what was received before, and a stream may not
     want that yet.
     """
 
     _num_unread = 0  # bytes
-    _is_between = True  # two requests
+    _is_in_head = _is_in_body = False  # of a request
 
     def data_received(self, data: bytes) -> None:
         """Parses what has come, unless it is a head without an end."""
         self._unset_keepalive_if_required()
         self._num_unread += len(data)
+        rest = memoryview(data)
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._read_without_offer(data[upgrade.args[0] :])
+            while (offer_at := self._feed(rest)) is not None:
+                rest = rest[offer_at:]
+                self._feed(self._head_without_offer())
+                self._num_unread = len(rest)
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
         else:
@@ -75,15 +77,16 @@ class Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
-        if not self._is_between:  # what has come is the end of another request, too
+        if self._is_in_body:  # what has come is the end of another request, too
             self._num_unread = 0
-        self._is_between = False
+        self._is_in_head, self._is_in_body = True, False
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
         if not self.parser.should_upgrade():
             self._num_unread = 0
+            self._is_in_head, self._is_in_body = False, True
             super().on_headers_complete()
             # each write is a system call, and with Nagle's algorithm off a packet
             self.cycle.transport = cast(asyncio.Transport, _Joined(self.transport, self.loop))
@@ -96,7 +99,7 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Called by the parser."""
         if not self.parser.should_upgrade():
-            self._num_unread, self._is_between = 0, True
+            self._num_unread, self._is_in_body = 0, False
             super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -107,20 +110,35 @@ class Protocol(HttpToolsProtocol):
                 closed.set()
         super().connection_lost(exc)
 
-    def _read_without_offer(self, rest: bytes) -> None:
+    def _feed(self, data: bytes | memoryview) -> int | None:
+        """Parse; where the head of a request ends that offers another protocol."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            offer_at: int = upgrade.args[0]
+            return offer_at
+        return None
+
+    def _head_without_offer(self) -> bytes:
+        """The head that was read, for another parser, which takes this one's place."""
         method = self.parser.get_method()
         if method == b"CONNECT":
-            self._refuse("Invalid HTTP request received.")
-            return
+            raise httptools.HttpParserInvalidMethodError("there is nothing to connect to")
         line = b"%s %s HTTP/%s\r\n" % (method, self.url, self.parser.get_http_version().encode())
         headers = (b"%s: %s\r\n" % each for each in self.headers if each[0] != b"upgrade")
         self.parser = httptools.HttpRequestParser(self)
-        self._num_unread, self._is_between = 0, True
-        self.data_received(b"".join((line, *headers, b"\r\n", rest)))
+        self._is_in_head = False
+        return b"".join((line, *headers, b"\r\n"))
 
     def _refuse(self, reason: str) -> None:
         """Read no more; what is told of it must not be taken for another request's answer."""
-        if self.cycle is not None and self.cycle.response_started:
+        if self.transport.is_closing():
+            return
+        if self._is_in_body:
+            is_spoken_for = self.cycle.response_started
+        else:  # of a request that has no cycle: its answer comes after all others
+            is_spoken_for = self.cycle is not None and not self.cycle.response_complete
+        if is_spoken_for:
             self.transport.close()
-        elif not self.transport.is_closing():
+        else:
             self.send_400_response(reason)

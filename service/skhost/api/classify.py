@@ -42,7 +42,7 @@ _MAY_CLASSIFY: Final = Needs(Scope.CLASSIFY)
 
 
 class ClassifyRoute(StrictRoute):
-    """Reads the usual request by itself, in a third of FastAPI's time; FastAPI reads any other.
+    """Reads the usual request by itself, with less work; FastAPI reads any other.
 
     The usual one names its adapters and nothing else, plainly, and has a body that is as it should
     be. So whatever is wrong with a request is found and said in one place.

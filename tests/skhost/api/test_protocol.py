@@ -4,6 +4,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from itertools import repeat
 
@@ -99,6 +100,23 @@ def test_an_answer_comes_in_one_piece(connection: socket.socket) -> None:
     for _ in range(20):
         connection.sendall(b"GET /livez HTTP/1.1\r\n%s\r\n" % HOST)
         assert connection.recv(1 << 16).endswith(b'{"status":"alive"}')
+
+
+def test_who_sends_rubbish_after_a_request_is_told_so(connection: socket.socket) -> None:
+    connection.sendall(b"GET /livez HTTP/1.1\r\n%s\r\n" % HOST)
+    assert statuses(connection.recv(1 << 16)) == [200]
+    connection.sendall(b"rubbish\r\n\r\n")
+    assert statuses(all_of(connection)) == [400]
+
+
+def test_many_offers_at_once_are_read_one_after_the_other(connection: socket.socket) -> None:
+    ask = b"GET /livez HTTP/1.1\r\n%s%s\r\n"
+    offer = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    count = 1500  # far more than calls may be nested
+    with ThreadPoolExecutor(1) as pool:  # the answers must be taken meanwhile
+        answers = pool.submit(all_of, connection)
+        connection.sendall(ask % (HOST, offer) * count + ask % (HOST, b"Connection: close\r\n"))
+        assert statuses(answers.result(60)) == [200] * (count + 1)
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])

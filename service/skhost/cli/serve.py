@@ -11,6 +11,7 @@ import typer
 from skhost.cli.configuration import load_settings
 from skhost.cli.session import CommandError, Globals, write_json
 from skhost.exits import CANNOT_START, DEVICE_FAILED, TRY_LATER, leave
+from skhost.onednn import keep_fewer_products
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -91,6 +92,7 @@ def serve(
         host=host, port=port, data_dir=data_dir, redis_url=redis_url, base=base, device=device
     )
     _prepare(settings, parent)
+    keep_fewer_products()
     from skhost import server
 
     if fd is None:

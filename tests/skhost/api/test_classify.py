@@ -188,3 +188,51 @@ def test_every_digest_is_of_an_artifact_that_can_be_exported(
     export = http.get("/adapters/mood@2/export")
     assert export.headers["X-Artifact-Digest"] == answer["digest"]
     assert {"manifest.json", "golden.json"} <= artifact.FILES
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"text": "good"}',
+        b'{"texts": ["good", "bad"], "top_k": 1, "scores": "logit"}',
+        b'{"pairs": [["good", "bad"]], "threshold": 1}',
+        b'{"tokens": [["good", "text"]]}',
+        b'{"text": "good", "text": "bad"}',
+        b'{"text": "good", "threshold": 1e-1, "truncate": false}',
+        '{"text": "caf\u00e9 \U0001f600"}'.encode(),
+        b'{"text": "\\ud83d\\ude00"}',
+        b'{"text": "\\ud83d"}',
+        b'\xef\xbb\xbf{"text": "good"}',
+        '{"text": "good"}'.encode("utf-16"),
+        b'{"text": "\xff"}',
+        b'{"text": "good", "threshold": NaN}',
+        b'{"text": "good", "threshold": 2}',
+        b'{"text": "good", "top_k": 1.0}',
+        b'{"text": "good", "top_k": true}',
+        b'{"text": "good", "top_k": "1"}',
+        b'{"text": "good", "tokn": 1}',
+        b'{"text": "good", "texts": ["bad"]}',
+        b'{"pairs": [["good"]]}',
+        b'{"text": 1}',
+        b'{"text": ""}',
+        b'{"texts": []}',
+        b'["good"]',
+        b"null",
+        b"{",
+        b"",
+        b"[" * 5000,
+    ],
+)
+@pytest.mark.parametrize("adapter", ["mood", "same", "mood,tone", "mood@1", "nothing"])
+def test_the_usual_request_gets_the_answer_that_any_other_would(
+    http: httpx.Client, adapter: str, body: bytes
+) -> None:
+    def ask(kind: str, query: str) -> tuple[int, Any]:
+        answer = http.post(f"/classify?{query}", content=body, headers={"Content-Type": kind})
+        values = answer.json()
+        values.get("error", {}).pop("request_id", None)
+        return answer.status_code, values
+
+    usual = ask("application/json", f"adapter={adapter}")
+    assert usual == ask("application/json; charset=utf-8", f"adapter={adapter}")
+    assert usual == ask("application/json", f"priority=interactive&adapter={adapter}")

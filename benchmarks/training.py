@@ -34,7 +34,7 @@ from sktuning.classify import Classifier, text_offset
 from sktuning.config import AdapterSpec, TrainingConfig
 from sktuning.data import Dataset
 from sktuning.loading import find_source
-from sktuning.methods import make_encoder
+from sktuning.methods import default_learning_rate, make_encoder
 from sktuning.rows import Hidden, Row
 from sktuning.state import PromptState
 from sktuning.tokens import EncodedRow
@@ -167,8 +167,10 @@ class Race:
 
     def _reference(self, dtype: str) -> Steps:
         classifier = Classifier(FrozenBase.load(self._source, device="cpu", dtype=dtype))
-        training = TrainingConfig(epochs=1)
-        config = make_config(classifier, self._dataset, AdapterSpec(training=training))
+        spec = AdapterSpec()
+        rate = default_learning_rate(spec.method, spec.transform)
+        training = TrainingConfig(epochs=1, learning_rate=rate)
+        config = make_config(classifier, self._dataset, replace(spec, training=training))
         stage = Stage(classifier, config, find_source(self._source).location)
         objective = Objective(config, self._dataset.train)
         rows = objective.encode(self._dataset.train, classifier.encoder, training.max_length)

@@ -2,7 +2,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from batching import Doubling, answers, serving, until, work
+from batching import Doubling, Row, answers, serving, until, work
 from prometheus_client import CollectorRegistry
 
 from skhost.batcher import Batcher, Done
@@ -25,6 +25,14 @@ def at_rate(batcher: Batcher[int, int], tokens_a_second: int) -> None:
     batcher._rate = DrainRate()
     batcher._rate.observe(tokens_a_second, tokens_a_second, 1.0)
     batcher._rate.observe = lambda *_: None  # type: ignore[method-assign]
+
+
+async def running_at(runs: Doubling, batcher: Batcher[int, int], tokens_a_second: int) -> Row:
+    """Work that the device is busy with, as fast as it is said to be."""
+    batcher.submit([running := work(0)])
+    await runs.handed_over(1)
+    at_rate(batcher, tokens_a_second)
+    return running
 
 
 async def test_every_work_gets_its_own_result() -> None:
@@ -320,9 +328,7 @@ async def test_the_time_to_come_back_follows_the_rate() -> None:
 async def test_who_would_wait_too_long_is_refused_at_once() -> None:
     runs = Doubling(is_open=False)
     async with serving(runs, Limits(max_batch_tokens=10, max_waiting_s=2.0)) as batcher:
-        batcher.submit([running := work(0, cost=10)])
-        await runs.handed_over(1)
-        at_rate(batcher, 100)
+        running = await running_at(runs, batcher, 100)
         batcher.submit(works := [work(n, queue=str(n), cost=70) for n in range(3)])
         batcher.check_items(1, Priority.BATCH)
         with pytest.raises(Overloaded) as refused:  # 210 tokens are 2.1 s
@@ -340,9 +346,7 @@ async def test_who_would_wait_too_long_is_refused_at_once() -> None:
 async def test_some_batches_may_wait_however_slow_the_device_seems() -> None:
     runs = Doubling(is_open=False)
     async with serving(runs, Limits(max_batch_tokens=100, max_waiting_s=1.0)) as batcher:
-        batcher.submit([running := work(0)])
-        await runs.handed_over(1)
-        at_rate(batcher, 1)
+        running = await running_at(runs, batcher, 1)
         batcher.submit(works := [work(n, queue=str(n), cost=50) for n in range(9)])
         with pytest.raises(Overloaded):
             batcher.submit([work(9, queue="9")])
@@ -354,9 +358,7 @@ async def test_one_adapter_takes_no_more_than_its_share_of_the_time() -> None:
     runs = Doubling(is_open=False)
     limits = Limits(max_batch_tokens=10, max_waiting_s=2.0, lane_share=1.0)
     async with serving(runs, limits) as batcher:
-        batcher.submit([running := work(0)])
-        await runs.handed_over(1)
-        at_rate(batcher, 100)
+        running = await running_at(runs, batcher, 100)
         flood = [work(1, queue="flood", cost=20) for _ in range(6)]
         for each in flood:
             batcher.submit([each])
@@ -370,9 +372,7 @@ async def test_one_adapter_takes_no_more_than_its_share_of_the_time() -> None:
 async def test_one_adapter_holds_what_is_done_in_time_though_others_go_on_coming() -> None:
     runs = Doubling(is_open=False)
     async with serving(runs, Limits(max_batch_tokens=10, max_waiting_s=4.0)) as batcher:
-        batcher.submit([running := work(0)])
-        await runs.handed_over(1)
-        at_rate(batcher, 100)
+        running = await running_at(runs, batcher, 100)
         others = [work(1, queue=str(n)) for n in range(9)]
         batcher.submit(others)
         batcher.submit(lane := [work(2, queue="long", cost=81)])
